@@ -73,21 +73,25 @@ function putData(writer: Writer, data: RecordData): void {
   switch (data.kind) {
     case 'A':
     case 'AAAA':
-      return put(writer, addressBytes(data.kind, data.address))
+      put(writer, addressBytes(data.kind, data.address))
+      break
     case 'NS':
     case 'CNAME':
-      return putName(writer, data.target, true)
+      putName(writer, data.target, true)
+      break
     case 'SOA':
       putName(writer, data.primary, true)
       putName(writer, data.mailbox, true)
-      return put(writer, uint32(data.serial, ...soaTimes(data.times)))
+      put(writer, uint32(data.serial, ...soaTimes(data.times)))
+      break
     case 'TXT':
       for (const text of data.strings) putString(writer, text)
-      return
+      break
     case 'CAA':
       put(writer, Buffer.from([data.flags]))
       putString(writer, Buffer.from(data.tag, 'latin1'))
-      return put(writer, data.value)
+      put(writer, data.value)
+      break
     case 'SVCB':
     case 'HTTPS':
       put(writer, uint16(data.priority))
@@ -97,9 +101,10 @@ function putData(writer: Writer, data: RecordData): void {
         put(writer, uint16(param.key, param.value.length))
         put(writer, param.value)
       }
-      return
+      break
     case 'raw':
-      return put(writer, data.bytes)
+      put(writer, data.bytes)
+      break
   }
 }
 
@@ -130,7 +135,10 @@ function putName(writer: Writer, name: WireName, compress: boolean): void {
   for (const label of nameLabels(name)) {
     const key = name.toString('latin1', at)
     const seen = writer.suffixes.get(key)
-    if (compress && seen !== undefined) return put(writer, uint16(0xc000 | seen))
+    if (compress && seen !== undefined) {
+      put(writer, uint16(0xc000 | seen))
+      return
+    }
     if (writer.size < 0x4000) writer.suffixes.set(key, writer.size)
     put(writer, name.subarray(at, at + label.length + 1))
     at += label.length + 1
