@@ -6,7 +6,7 @@ export interface Clock {
   nowMs(): number
   /** Never goes backwards; only differences mean something. */
   monotonicMs(): number
-  /** Resolves after `ms`, or rejects with the signal's reason. Does not keep the process alive. */
+  /** Resolves after `ms`, or rejects when the signal aborts. Keeps the process alive: give loops a signal. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>
   /** Runs `task` once after `ms` unless disposed before. Does not keep the process alive. */
   schedule(ms: number, task: () => void): Disposable
@@ -15,7 +15,7 @@ export interface Clock {
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
   monotonicMs: () => performance.now(),
-  sleep: (ms, signal) => sleepFor(ms, undefined, { ref: true, ...(signal ? { signal } : {}) }),
+  sleep: (ms, signal) => sleepFor(ms, undefined, signal ? { signal } : {}),
   schedule(ms, task) {
     // setTimeout turns delays beyond 2^31-1 into 1 ms; a timer that fires early would spin.
     const timer = setTimeout(task, Math.min(ms, 0x7fff_ffff))
