@@ -80,3 +80,30 @@ export interface BlockSource {
    */
   block(cid: string, signal: AbortSignal): Promise<Uint8Array>
 }
+
+/** One DNS record (or record of another system) that a name needs: what is there, and what to write. */
+export interface RecordFinding {
+  /** Full name of the record, for example `_control.app.example.com`. */
+  record: string
+  /** `TXT`, `CNAME`, ... */
+  type: string
+  /** What was found, in words or as the values themselves; absent or empty when nothing was. */
+  found?: string | readonly string[]
+  /** What to write. Absent when the record is right as it is. */
+  expected?: string | readonly string[]
+}
+
+/** The state of a domain, told to its owner. */
+export interface DomainReport {
+  host: string
+  /** True when the gateway serves the name. */
+  ok: boolean
+  /** One sentence that sums up the state. */
+  summary: string
+  records: readonly RecordFinding[]
+  /** What to do next, if anything. */
+  advice?: string
+}
+
+/** Says how the records of a domain stand. Looks them up afresh. @throws AppError */
+export type DomainReporter = (host: string, signal: AbortSignal) => Promise<DomainReport>

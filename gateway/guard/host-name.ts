@@ -1,0 +1,20 @@
+/** What a Host field names. `address` is an IP address: valid, but no site has one. */
+export type HostName = { kind: 'name'; name: string } | { kind: 'address' }
+
+const label = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/
+
+/**
+ * Parses the value of a Host field or the authority of a URL: `name`, `name:port`, `1.2.3.4`, `[::1]:8080`.
+ *
+ * @returns the name in lower case without port and final dot, or undefined when it is not a valid host
+ * @see RFC 9110 §7.2, RFC 1123 §2.1 (letters, digits, hyphens; underscores are tolerated as in DNS)
+ */
+export function parseHost(value: string): HostName | undefined {
+  const match = /^(\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,254})(?::(\d{0,5}))?$/i.exec(value)
+  if (!match || Number(match[2] ?? 0) > 65_535) return undefined
+  const host = (match[1] as string).toLowerCase()
+  if (host.startsWith('[') || /^\d+(\.\d+){3}$/.test(host)) return { kind: 'address' }
+  const name = host.endsWith('.') ? host.slice(0, -1) : host
+  if (name.length > 253 || !name.split('.').every((part) => label.test(part))) return undefined
+  return { kind: 'name', name }
+}
