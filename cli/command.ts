@@ -46,8 +46,9 @@ export async function runCommand(command: Command, argv: readonly string[]): Pro
       args: [...argv],
       allowPositionals: command.positionals !== undefined,
       options: {
-        ...Object.fromEntries(Object.entries(options).map(([name, o]) => [name, { type: o.type, ...(o.short ? { short: o.short } : {}) }])),
-        set: { type: 'string', multiple: true },
+        ...Object.fromEntries(
+          Object.entries(options).map(([name, { type, short }]) => [name, { type, ...(short ? { short } : {}), multiple: name === 'set' }]),
+        ),
       },
     })
   } catch (error) {
