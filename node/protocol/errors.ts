@@ -77,3 +77,10 @@ export class MalformedBlockError extends AppError {
   readonly fault = 'caller'
   override readonly status = 422
 }
+
+/** Bytes are no CARv1, or end too early. */
+export class MalformedCarError extends AppError {
+  readonly code = 'PROTOCOL_MALFORMED_CAR'
+  readonly fault = 'caller'
+  override readonly status = 422
+}
