@@ -14,7 +14,11 @@ export interface DnsAnswer {
 /** Asks DNS. Implementations: the stub client (own wire codec, UDP then TCP), a zone in memory for tests. */
 export interface DnsSource {
   /** @throws AppError (fault upstream) on time-out, malformed answers, a loop, or a chain of more than 8 */
-  query(name: string, type: 'A' | 'AAAA' | 'TXT' | 'CNAME' | 'CAA' | 'NS' | 'SOA', signal: AbortSignal): Promise<DnsAnswer>
+  query(
+    name: string,
+    type: 'A' | 'AAAA' | 'TXT' | 'CNAME' | 'CAA' | 'NS' | 'SOA',
+    signal: AbortSignal,
+  ): Promise<DnsAnswer>
 }
 
 /** What an ENS name says. Absent records are undefined. */
@@ -38,7 +42,14 @@ export interface EnsSource {
 /** What the naming rules must know of the network. Implementations: the network client, a table for tests. */
 export interface MessageSource {
   /** Owner (content.address) and kind of a processed message, or undefined when unknown. `cid` is set for a STORE of an IPFS file. */
-  message(itemHash: string, signal: AbortSignal): Promise<{ owner: string; sender: string; type: string; cid?: string } | undefined>
+  message(
+    itemHash: string,
+    signal: AbortSignal,
+  ): Promise<{ owner: string; sender: string; type: string; cid?: string } | undefined>
   /** The entry for `host` in the owner's signed `domains` aggregate, or undefined. */
-  domainEntry(owner: string, host: string, signal: AbortSignal): Promise<{ kind: 'program' | 'instance' | 'ipfs'; itemHash: string } | undefined>
+  domainEntry(
+    owner: string,
+    host: string,
+    signal: AbortSignal,
+  ): Promise<{ kind: 'program' | 'instance' | 'ipfs'; itemHash: string } | undefined>
 }
