@@ -49,9 +49,8 @@ export function addUploadRoutes(app: App, ports: UploadPorts): void {
   for (const [path, kind] of Object.entries(kinds)) {
     app.post(path, async (request, reply) => {
       await using stack = new AsyncDisposableStack()
-      return isMultipart(request)
-        ? takeForm(request, reply, kind, ports, stack)
-        : takeBody(request, reply, kind, ports, stack)
+      const take = isMultipart(request) ? takeForm : takeBody
+      return await take(request, reply, kind, ports, stack)
     })
   }
   app.post('/api/v0/storage/add_json', async (request) => {
