@@ -47,7 +47,10 @@ export async function runCommand(command: Command, argv: readonly string[]): Pro
       allowPositionals: command.positionals !== undefined,
       options: {
         ...Object.fromEntries(
-          Object.entries(options).map(([name, { type, short }]) => [name, { type, ...(short ? { short } : {}), multiple: name === 'set' }]),
+          Object.entries(options).map(([name, { type, short }]) => [
+            name,
+            { type, ...(short ? { short } : {}), multiple: name === 'set' },
+          ]),
         ),
       },
     })
@@ -59,7 +62,11 @@ export async function runCommand(command: Command, argv: readonly string[]): Pro
     return 0
   }
   const { set, ...values } = parsed.values
-  return command.run({ values: values as CommandInput['values'], positionals: parsed.positionals, set: assignments((set ?? []) as string[]) })
+  return command.run({
+    values: values as CommandInput['values'],
+    positionals: parsed.positionals,
+    set: assignments((set ?? []) as string[]),
+  })
 }
 
 function assignments(pairs: readonly string[]): Record<string, string> {
@@ -78,5 +85,12 @@ function helpText(command: Command): string {
     return `  ${left.padEnd(28)} ${option.help}`
   })
   const usage = ['lastmile', command.name, command.positionals, '[options]'].filter(Boolean).join(' ')
-  return [`${command.summary}\n`, `Usage: ${usage}\n`, 'Options:', ...rows, ...(command.details ? ['', command.details] : []), ''].join('\n')
+  return [
+    `${command.summary}\n`,
+    `Usage: ${usage}\n`,
+    'Options:',
+    ...rows,
+    ...(command.details ? ['', command.details] : []),
+    '',
+  ].join('\n')
 }

@@ -22,6 +22,9 @@ test('another program unpacks what we packed, byte for byte', (t) => {
 test('a folder that is absent or empty is an error that says so', (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'lastmile-pack-'))
   t.after(() => rmSync(folder, { recursive: true }))
-  assert.throws(() => packFolder(folder), (error) => error instanceof FolderNotPackableError && /holds no file/.test(error.message))
+  assert.throws(
+    () => packFolder(folder),
+    (error) => error instanceof FolderNotPackableError && /holds no file/.test(error.message),
+  )
   assert.throws(() => packFolder(join(folder, 'absent')), /cannot be read/)
 })

@@ -27,7 +27,10 @@ interface Entry {
  */
 export function packFolder(folder: string): Buffer {
   const names = listFiles(folder)
-  if (names.length === 0) throw new FolderNotPackableError(`The folder ${folder} holds no file.`, { hint: 'Name the folder with the code of the program.' })
+  if (names.length === 0)
+    throw new FolderNotPackableError(`The folder ${folder} holds no file.`, {
+      hint: 'Name the folder with the code of the program.',
+    })
   const parts: Buffer[] = []
   let offset = 0
   const entries = names.map((name): Entry => {
@@ -42,9 +45,12 @@ export function packFolder(folder: string): Buffer {
   const directory = Buffer.concat(entries.map(directoryHeader))
   const archive = Buffer.concat([...parts, directory, endRecord(entries.length, directory.length, offset)])
   if (archive.length > codeBytesMax) {
-    throw new FolderNotPackableError(`The packed folder ${folder} has ${archive.length} bytes; a program may have ${codeBytesMax}.`, {
-      hint: 'Leave out what is not needed at run time, or publish large data as a volume.',
-    })
+    throw new FolderNotPackableError(
+      `The packed folder ${folder} has ${archive.length} bytes; a program may have ${codeBytesMax}.`,
+      {
+        hint: 'Leave out what is not needed at run time, or publish large data as a volume.',
+      },
+    )
   }
   return archive
 }
@@ -56,7 +62,10 @@ function listFiles(folder: string): string[] {
       .map((entry) => join(entry.parentPath, entry.name).slice(join(folder, '/').length))
       .sort()
   } catch (cause) {
-    throw new FolderNotPackableError(`The folder ${folder} cannot be read.`, { cause, hint: 'Give the path of a folder.' })
+    throw new FolderNotPackableError(`The folder ${folder} cannot be read.`, {
+      cause,
+      hint: 'Give the path of a folder.',
+    })
   }
 }
 

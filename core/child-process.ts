@@ -77,7 +77,9 @@ export async function startProcess(spec: ProcessSpec): Promise<RunningProcess> {
     if (ended || tooLate) {
       await stop()
       const why = tooLate ? `was not ready after ${timeoutMs} ms` : 'ended before it was ready'
-      throw new ProcessStartError(`The program "${spec.name}" ${why}.`, { hint: `Its last output: ${text.slice(-2_000) || '(none)'}` })
+      throw new ProcessStartError(`The program "${spec.name}" ${why}.`, {
+        hint: `Its last output: ${text.slice(-2_000) || '(none)'}`,
+      })
     }
     await new Promise((resolve) => setTimeout(resolve, 20))
   }

@@ -16,9 +16,11 @@ test('timers of the fake clock run in due order, and see the time at which they 
 test('a timer that was disposed never runs', async () => {
   const clock = new FakeClock()
   let ran = false
-  clock.schedule(10, () => {
-    ran = true
-  })[Symbol.dispose]()
+  clock
+    .schedule(10, () => {
+      ran = true
+    })
+    [Symbol.dispose]()
   await clock.advance(100)
   assert.equal(ran, false)
 })

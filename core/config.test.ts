@@ -8,7 +8,9 @@ import { z } from './schema.ts'
 
 const schema = z.object({
   name: z.string().default('edge').describe('What this instance is called.'),
-  listen: z.object({ httpPort: z.number().int().min(0).max(65_535).default(80), host: z.string().default('::') }).prefault({}),
+  listen: z
+    .object({ httpPort: z.number().int().min(0).max(65_535).default(80), host: z.string().default('::') })
+    .prefault({}),
 })
 
 test('a flag beats the environment, which beats the file, which beats the default; each value tells where it came from', (t) => {
@@ -35,10 +37,16 @@ test('nothing given means defaults', () => {
 })
 
 test('an unknown key and a wrong value are errors that name the key and its origin', () => {
-  assert.throws(() => loadConfig(schema, { flags: { nmae: 'x' }, envPrefix: 'T' }), (error) => error instanceof ConfigError && /nmae/.test(error.message))
+  assert.throws(
+    () => loadConfig(schema, { flags: { nmae: 'x' }, envPrefix: 'T' }),
+    (error) => error instanceof ConfigError && /nmae/.test(error.message),
+  )
   assert.throws(
     () => loadConfig(schema, { env: { T_LISTEN__HTTP_PORT: '70000' }, envPrefix: 'T' }),
-    (error) => error instanceof ConfigError && /listen\.httpPort/.test(error.message) && /T_LISTEN__HTTP_PORT/.test(error.hint ?? ''),
+    (error) =>
+      error instanceof ConfigError &&
+      /listen\.httpPort/.test(error.message) &&
+      /T_LISTEN__HTTP_PORT/.test(error.hint ?? ''),
   )
 })
 
@@ -52,6 +60,10 @@ test('a file that is missing, or not JSON, is named', (t) => {
 })
 
 test('the keys of a schema are listed with description and default', () => {
-  assert.deepEqual(describeConfig(schema)[0], { key: 'name', description: 'What this instance is called.', default: 'edge' })
+  assert.deepEqual(describeConfig(schema)[0], {
+    key: 'name',
+    description: 'What this instance is called.',
+    default: 'edge',
+  })
   assert.equal(envName('LASTMILE_GATEWAY', 'listen.httpPort'), 'LASTMILE_GATEWAY_LISTEN__HTTP_PORT')
 })

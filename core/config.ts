@@ -57,7 +57,10 @@ export function loadConfig<S extends ConfigSchema>(schema: S, inputs: ConfigInpu
   } catch (error) {
     if (!(error instanceof InvalidShapeError)) throw error
     const keys = [...given].map(([key, origin]) => `${key} (${origin})`).join(', ')
-    throw new ConfigError(error.message, { cause: error, hint: `Values were given for: ${keys || 'nothing'}. The command "explain" lists every key.` })
+    throw new ConfigError(error.message, {
+      cause: error,
+      hint: `Values were given for: ${keys || 'nothing'}. The command "explain" lists every key.`,
+    })
   }
 }
 
@@ -117,7 +120,10 @@ function readJsonFile(path: string): Record<string, unknown> {
   try {
     text = readFileSync(path, 'utf8')
   } catch (cause) {
-    throw new ConfigError(`The configuration file ${path} cannot be read.`, { cause, hint: 'Give its path with --config.' })
+    throw new ConfigError(`The configuration file ${path} cannot be read.`, {
+      cause,
+      hint: 'Give its path with --config.',
+    })
   }
   try {
     const value: unknown = JSON.parse(text)
@@ -141,7 +147,10 @@ function setAt(target: Record<string, unknown>, key: string, value: unknown): vo
   let node = target
   for (const name of names.slice(0, -1)) {
     const next = node[name]
-    node = typeof next === 'object' && next !== null ? (next as Record<string, unknown>) : ((node[name] = {}) as Record<string, unknown>)
+    node =
+      typeof next === 'object' && next !== null
+        ? (next as Record<string, unknown>)
+        : ((node[name] = {}) as Record<string, unknown>)
   }
   node[names.at(-1) as string] = value
 }

@@ -17,7 +17,10 @@ class TestError extends AppError {
 
 test('an expected error shows code, detail and hint; an unexpected one shows nothing of itself', () => {
   const problem = toProblem(new TestError('The value 7 is odd.', { hint: 'Give an even one.' }))
-  assert.deepEqual([problem.code, problem.status, problem.detail, problem.hint], ['TEST_FAILED', 422, 'The value 7 is odd.', 'Give an even one.'])
+  assert.deepEqual(
+    [problem.code, problem.status, problem.detail, problem.hint],
+    ['TEST_FAILED', 422, 'The value 7 is odd.', 'Give an even one.'],
+  )
   assert.ok(!JSON.stringify(toProblem(new Error('secret /etc/passwd'))).includes('secret'))
 })
 
@@ -48,7 +51,14 @@ test('an error that cannot go away is not retried', async () => {
     calls++
     throw new TestError('final')
   }
-  const options = { attempts: 5, delayMs: 1, delayMaxMs: 1, clock: new FakeClock(), random: seededRandom(1), retryable: () => false }
+  const options = {
+    attempts: 5,
+    delayMs: 1,
+    delayMaxMs: 1,
+    clock: new FakeClock(),
+    random: seededRandom(1),
+    retryable: () => false,
+  }
   await assert.rejects(retry(work, options), /final/)
   assert.equal(calls, 1)
 })
@@ -60,7 +70,10 @@ test('callers that come while work is running share it; later ones start anew', 
     await new Promise((resolve) => setImmediate(resolve))
     return ++calls
   }
-  assert.deepEqual(await Promise.all([flights.run('a', work), flights.run('a', work), flights.run('b', work)]), [1, 1, 2])
+  assert.deepEqual(
+    await Promise.all([flights.run('a', work), flights.run('a', work), flights.run('b', work)]),
+    [1, 1, 2],
+  )
   assert.equal(await flights.run('a', work), 3)
 })
 
@@ -80,12 +93,20 @@ test('metrics render in the Prometheus text format', async () => {
 })
 
 test('a program that ends before it is ready is an error with its last words', async () => {
-  const starting = startProcess({ name: 'brief', command: 'sh', args: ['-c', 'echo last words; exit 3'], ready: (text) => text.includes('never') })
+  const starting = startProcess({
+    name: 'brief',
+    command: 'sh',
+    args: ['-c', 'echo last words; exit 3'],
+    ready: (text) => text.includes('never'),
+  })
   await assert.rejects(starting, (error) => error instanceof ProcessStartError && /last words/.test(error.hint ?? ''))
 })
 
 test('a program that does not exist is an error, not a crash', async () => {
-  await assert.rejects(startProcess({ name: 'absent', command: 'no-such-program-here', ready: () => false }), ProcessStartError)
+  await assert.rejects(
+    startProcess({ name: 'absent', command: 'no-such-program-here', ready: () => false }),
+    ProcessStartError,
+  )
 })
 
 test('disposing ends a program that ignores the polite signal', async () => {

@@ -19,7 +19,8 @@ export async function runUntilStopped(
   options.signal?.addEventListener('abort', () => stop.abort(options.signal?.reason), { once: true })
   try {
     await using _service = await start(stop.signal)
-    if (!stop.signal.aborted) await new Promise<void>((resolve) => stop.signal.addEventListener('abort', () => resolve()))
+    if (!stop.signal.aborted)
+      await new Promise<void>((resolve) => stop.signal.addEventListener('abort', () => resolve()))
     options.onStopping?.(stop.signal.reason instanceof StoppedError ? stop.signal.reason.message : 'aborted')
   } catch (error) {
     if (!(error instanceof StoppedError)) throw error

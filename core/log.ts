@@ -43,12 +43,20 @@ export function createLog(write: (line: LogLine) => void, level: LogLevel = 'inf
 }
 
 /** Lines for people on a terminal, JSON lines for machines. Both go to standard error: standard output belongs to the command. */
-export function stderrLog(level: LogLevel = 'info', format: 'text' | 'json' = process.stderr.isTTY ? 'text' : 'json'): Log {
+export function stderrLog(
+  level: LogLevel = 'info',
+  format: 'text' | 'json' = process.stderr.isTTY ? 'text' : 'json',
+): Log {
   return createLog((line) => process.stderr.write(`${format === 'json' ? jsonLine(line) : textLine(line)}\n`), level)
 }
 
 function jsonLine(line: LogLine): string {
-  return JSON.stringify({ time: new Date(line.atMs).toISOString(), level: line.level, message: line.message, ...line.fields })
+  return JSON.stringify({
+    time: new Date(line.atMs).toISOString(),
+    level: line.level,
+    message: line.message,
+    ...line.fields,
+  })
 }
 
 function textLine(line: LogLine): string {

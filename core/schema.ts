@@ -14,6 +14,10 @@ export class InvalidShapeError extends AppError {
 export function parseShape<T>(schema: z.ZodType<T>, value: unknown, what: string): T {
   const result = schema.safeParse(value)
   if (result.success) return result.data
-  const faults = result.error.issues.slice(0, 20).map((issue) => ({ path: issue.path.join('.') || '(root)', message: issue.message }))
-  throw new InvalidShapeError(`The ${what} is not valid: ${faults.map((f) => `${f.path}: ${f.message}`).join('; ')}.`, { details: faults })
+  const faults = result.error.issues
+    .slice(0, 20)
+    .map((issue) => ({ path: issue.path.join('.') || '(root)', message: issue.message }))
+  throw new InvalidShapeError(`The ${what} is not valid: ${faults.map((f) => `${f.path}: ${f.message}`).join('; ')}.`, {
+    details: faults,
+  })
 }

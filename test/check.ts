@@ -7,7 +7,11 @@ const checks: [name: string, command: string, args: string[]][] = [
   ['types (tsc)', bin('tsc'), ['--noEmit', '-p', root]],
   ['lint and format (Biome)', bin('biome'), ['check', '--error-on-warnings', root]],
   ['unused files, exports and packages (knip)', bin('knip'), ['--no-progress', '--directory', root]],
-  ['import table and house rules (tidy)', process.execPath, ['--test', '--test-reporter=spec', `${root}test/tidy.test.ts`]],
+  [
+    'import table and house rules (tidy)',
+    process.execPath,
+    ['--test', '--test-reporter=spec', `${root}test/tidy.test.ts`],
+  ],
 ]
 
 let failed = 0

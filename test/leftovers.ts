@@ -90,6 +90,10 @@ function link(path: string): string {
 
 if (import.meta.main) {
   const leftovers = findLeftovers()
-  console.log(isEmpty(leftovers) ? 'no process, mount, device or temporary file is left' : JSON.stringify(leftovers, undefined, 2))
+  console.log(
+    isEmpty(leftovers)
+      ? 'no process, mount, device or temporary file is left'
+      : JSON.stringify(leftovers, undefined, 2),
+  )
   process.exit(isEmpty(leftovers) ? 0 : 1)
 }

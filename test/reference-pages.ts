@@ -15,15 +15,33 @@ interface ErrorEntry {
 }
 
 function errorEntries(): ErrorEntry[] {
-  const files = globSync('{core,gateway,acme,resolver,node,cli}/**/*.ts', { cwd: root, exclude: ['**/*.test.ts'] }).sort()
+  const files = globSync('{core,gateway,acme,resolver,node,cli}/**/*.ts', {
+    cwd: root,
+    exclude: ['**/*.test.ts'],
+  }).sort()
   return files.flatMap((file) => {
     const source = readFileSync(root + file, 'utf8')
-    return [...source.matchAll(/(?:\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\s*)?export (?:abstract )?class \w+ extends \w+ \{([\s\S]*?)\n\}/g)].flatMap((match) => {
+    return [
+      ...source.matchAll(
+        /(?:\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\s*)?export (?:abstract )?class \w+ extends \w+ \{([\s\S]*?)\n\}/g,
+      ),
+    ].flatMap((match) => {
       const body = match[2] ?? ''
       const code = /readonly code(?:: string)? = '([A-Z0-9_]+)'/.exec(body)?.[1]
       if (!code) return []
-      const text = (match[1] ?? '').replaceAll(/\s*\*\s?/g, ' ').replace(/\s+/g, ' ').trim()
-      return [{ code, fault: /fault(?:: \w+)? = '(\w+)'/.exec(body)?.[1] ?? '', status: /readonly status(?:: number)? = (\d+)/.exec(body)?.[1] ?? '500', text, file }]
+      const text = (match[1] ?? '')
+        .replaceAll(/\s*\*\s?/g, ' ')
+        .replace(/\s+/g, ' ')
+        .trim()
+      return [
+        {
+          code,
+          fault: /fault(?:: \w+)? = '(\w+)'/.exec(body)?.[1] ?? '',
+          status: /readonly status(?:: number)? = (\d+)/.exec(body)?.[1] ?? '500',
+          text,
+          file,
+        },
+      ]
     })
   })
 }
@@ -46,18 +64,27 @@ function errorsPage(): string {
 }
 
 async function configPage(): Promise<string> {
-  const { roles } = (await import('../cli/roles/roles.ts')) as { roles: Record<string, { schema: ConfigSchema; envPrefix: string }> }
+  const { roles } = (await import('../cli/roles/roles.ts')) as {
+    roles: Record<string, { schema: ConfigSchema; envPrefix: string }>
+  }
   const sections = Object.entries(roles).flatMap(([name, role]) => [
     `## ${name}`,
     '',
     '| key | default | variable | meaning |',
     '|---|---|---|---|',
     ...describeConfig(role.schema).map(
-      (leaf) => `| \`${leaf.key}\` | \`${JSON.stringify(leaf.default)}\` | \`${envName(role.envPrefix, leaf.key)}\` | ${leaf.description.replaceAll('|', '\\|')} |`,
+      (leaf) =>
+        `| \`${leaf.key}\` | \`${JSON.stringify(leaf.default)}\` | \`${envName(role.envPrefix, leaf.key)}\` | ${leaf.description.replaceAll('|', '\\|')} |`,
     ),
     '',
   ])
-  return ['# Configuration keys', '', 'Made from the sources by `deploy/node test/reference-pages.ts`; a test compares.', '', ...sections].join('\n')
+  return [
+    '# Configuration keys',
+    '',
+    'Made from the sources by `deploy/node test/reference-pages.ts`; a test compares.',
+    '',
+    ...sections,
+  ].join('\n')
 }
 
 /** Every generated page by its path inside the project. */

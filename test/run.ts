@@ -16,7 +16,10 @@ interface Outcome {
 
 const root = new URL('..', import.meta.url).pathname
 const filters = process.argv.slice(2)
-const all = globSync(['{core,gateway,acme,resolver,node,cli,deploy,test}/**/*.test.ts'], { cwd: root, exclude: ['**/node_modules/**'] })
+const all = globSync(['{core,gateway,acme,resolver,node,cli,deploy,test}/**/*.test.ts'], {
+  cwd: root,
+  exclude: ['**/node_modules/**'],
+})
   .filter((file) => filters.length === 0 || filters.some((filter) => file.includes(filter)))
   .sort()
 const endToEnd = all.filter((file) => file.startsWith('test/e2e/'))
@@ -28,9 +31,12 @@ await runFiles(units, 2)
 await runFiles(endToEnd, 1)
 
 outcome.slowest.sort((a, b) => b.ms - a.ms)
-console.log(`\n${outcome.passed} passed, ${outcome.failed} failed, ${outcome.skipped} skipped in ${seconds(performance.now() - startedAt)} (${all.length} files)`)
+console.log(
+  `\n${outcome.passed} passed, ${outcome.failed} failed, ${outcome.skipped} skipped in ${seconds(performance.now() - startedAt)} (${all.length} files)`,
+)
 console.log('The slowest ten:')
-for (const { name, file, ms } of outcome.slowest.slice(0, 10)) console.log(`  ${seconds(ms).padStart(8)}  ${name}  (${file})`)
+for (const { name, file, ms } of outcome.slowest.slice(0, 10))
+  console.log(`  ${seconds(ms).padStart(8)}  ${name}  (${file})`)
 if (outcome.passed === 0) console.log('No test ran: that counts as a failure.')
 process.exit(outcome.failed > 0 || outcome.passed === 0 ? 1 : 0)
 
@@ -41,7 +47,11 @@ async function runFiles(files: readonly string[], concurrency: number): Promise<
     if (event.details.type === 'suite' || (event.nesting === 0 && event.name.endsWith('.test.ts'))) return
     if (event.skip) outcome.skipped++
     else outcome.passed++
-    outcome.slowest.push({ name: event.name, file: (event.file ?? '').replace(root, ''), ms: event.details.duration_ms })
+    outcome.slowest.push({
+      name: event.name,
+      file: (event.file ?? '').replace(root, ''),
+      ms: event.details.duration_ms,
+    })
   })
   stream.on('test:fail', (event) => {
     if (event.details.type !== 'suite') outcome.failed++

@@ -13,7 +13,10 @@ type Top = (typeof tops)[number]
 const allowed: Record<Top, readonly Top[]> = {
   core: [],
   'node/protocol': ['core'],
-  ...(Object.fromEntries(modules.map((name) => [name, ['core', 'node/protocol']])) as Record<(typeof modules)[number], Top[]>),
+  ...(Object.fromEntries(modules.map((name) => [name, ['core', 'node/protocol']])) as Record<
+    (typeof modules)[number],
+    Top[]
+  >),
   cli: ['core', 'node/protocol', ...modules],
   // The network's own SDK and the shared network are test matter; tests may look at everything.
   test: ['core', 'node/protocol', ...modules, 'cli', 'deploy'],
@@ -25,7 +28,10 @@ const sharedPackages: Record<string, string> = {
   multiformats: 'CIDs are a value type of the protocol, like hashes',
 }
 
-const files = globSync('{core,gateway,acme,resolver,node,cli,test,deploy}/**/*.ts', { cwd: root, exclude: ['**/node_modules/**', '**/samples/**'] }).sort()
+const files = globSync('{core,gateway,acme,resolver,node,cli,test,deploy}/**/*.ts', {
+  cwd: root,
+  exclude: ['**/node_modules/**', '**/samples/**'],
+}).sort()
 
 function topOf(file: string): Top {
   const found = tops.filter((top) => file.startsWith(`${top}/`)).sort((a, b) => b.length - a.length)[0]
@@ -35,9 +41,11 @@ function topOf(file: string): Top {
 
 function importsOf(file: string): string[] {
   const text = readFileSync(root + file, 'utf8')
-  return [...text.matchAll(/(?:^|\n)\s*(?:import|export)\b[^'"`;]*?\bfrom\s+'([^']+)'|(?:^|\n)import\s+'([^']+)'|\bimport\('([^']+)'\)/g)].map(
-    (match) => (match[1] ?? match[2] ?? match[3]) as string,
-  )
+  return [
+    ...text.matchAll(
+      /(?:^|\n)\s*(?:import|export)\b[^'"`;]*?\bfrom\s+'([^']+)'|(?:^|\n)import\s+'([^']+)'|\bimport\('([^']+)'\)/g,
+    ),
+  ].map((match) => (match[1] ?? match[2] ?? match[3]) as string)
 }
 
 const isTest = (file: string): boolean =>
@@ -51,7 +59,8 @@ test('imports follow the table: core <- protocol <- modules <- cli, test', () =>
     for (const specifier of importsOf(file).filter((name) => name.startsWith('.'))) {
       const target = relative(root, join(root, dirname(file), specifier))
       const [from, to] = [topOf(file), topOf(target)]
-      if (from !== to && !allowed[from].includes(to)) wrong.push(`${file} imports ${target}: ${from} may not import ${to}`)
+      if (from !== to && !allowed[from].includes(to))
+        wrong.push(`${file} imports ${target}: ${from} may not import ${to}`)
     }
   }
   assert.deepEqual(wrong, [])
@@ -61,18 +70,26 @@ test('a third-party package is imported by one file of a part', () => {
   const users = new Map<string, Set<string>>()
   for (const file of files.filter((name) => !isTest(name))) {
     for (const specifier of importsOf(file).filter((name) => !name.startsWith('.') && !name.startsWith('node:'))) {
-      const name = specifier.split('/').slice(0, specifier.startsWith('@') ? 2 : 1).join('/')
+      const name = specifier
+        .split('/')
+        .slice(0, specifier.startsWith('@') ? 2 : 1)
+        .join('/')
       if (sharedPackages[name]) continue
       const key = `${name} in ${topOf(file)}`
       users.set(key, (users.get(key) ?? new Set()).add(file))
     }
   }
-  const wrong = [...users].filter(([, where]) => where.size > 1).map(([key, where]) => `${key}: ${[...where].join(', ')}`)
+  const wrong = [...users]
+    .filter(([, where]) => where.size > 1)
+    .map(([key, where]) => `${key}: ${[...where].join(', ')}`)
   assert.deepEqual(wrong, [])
 })
 
 test('no file or folder is a drawer for odds and ends', () => {
-  assert.deepEqual(files.filter((file) => /(^|\/)(utils?|helpers?|common|misc)(\/|\.|-)/.test(file)), [])
+  assert.deepEqual(
+    files.filter((file) => /(^|\/)(utils?|helpers?|common|misc)(\/|\.|-)/.test(file)),
+    [],
+  )
 })
 
 test('every module shows the same face', () => {

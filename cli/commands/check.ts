@@ -12,7 +12,9 @@ export const command: Command = {
     const role = roleNamed(input.positionals[0])
     const { sources } = roleConfig(role, input)
     const given = [...sources.values()].filter((source) => source !== 'default').length
-    process.stdout.write(`ok: the configuration of "${role.name}" can be used (${given} keys given, ${sources.size - given} by default)\n`)
+    process.stdout.write(
+      `ok: the configuration of "${role.name}" can be used (${given} keys given, ${sources.size - given} by default)\n`,
+    )
     return 0
   },
 }

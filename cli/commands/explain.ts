@@ -20,7 +20,9 @@ export const command: Command = {
       description: leaf.description,
     }))
     if (input.values['json']) process.stdout.write(`${JSON.stringify(rows, undefined, 2)}\n`)
-    else for (const row of rows) process.stdout.write(`${row.key} = ${show(row.key, row.value)}  (${row.source})\n    ${row.description}\n`)
+    else
+      for (const row of rows)
+        process.stdout.write(`${row.key} = ${show(row.key, row.value)}  (${row.source})\n    ${row.description}\n`)
     return 0
   },
 }
@@ -29,7 +31,9 @@ export const command: Command = {
 export function roleNamed(name: string | undefined): Role {
   const role = name !== undefined && Object.hasOwn(roles, name) ? roles[name] : undefined
   if (role) return role
-  throw new UsageError(name === undefined ? 'Name a role.' : `There is no role "${name}".`, { hint: `Roles: ${Object.keys(roles).join(', ')}.` })
+  throw new UsageError(name === undefined ? 'Name a role.' : `There is no role "${name}".`, {
+    hint: `Roles: ${Object.keys(roles).join(', ')}.`,
+  })
 }
 
 function valueAt(config: unknown, key: string): unknown {
@@ -38,5 +42,7 @@ function valueAt(config: unknown, key: string): unknown {
 
 /** Keys and tokens are not for screens or bug reports. */
 function show(key: string, value: unknown): string {
-  return /token|secret|mackey|privatekey/i.test(key) && value !== undefined ? '(hidden)' : JSON.stringify(value) ?? '(none)'
+  return /token|secret|mackey|privatekey/i.test(key) && value !== undefined
+    ? '(hidden)'
+    : (JSON.stringify(value) ?? '(none)')
 }

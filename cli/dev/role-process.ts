@@ -20,7 +20,13 @@ const main = new URL('../main.ts', import.meta.url).pathname
 export const readyMark = 'ready:'
 
 /** Writes the configuration to `<configFile>` and starts `lastmile <role> --config <configFile>`. */
-export async function startRoleProcess(options: { name: string; role: string; config: unknown; configFile: string; log: Log }): Promise<RoleProcess> {
+export async function startRoleProcess(options: {
+  name: string
+  role: string
+  config: unknown
+  configFile: string
+  log: Log
+}): Promise<RoleProcess> {
   writeFileSync(options.configFile, `${JSON.stringify(options.config, undefined, 2)}\n`, { mode: 0o600 })
   let running: RunningProcess | undefined
   const start = async (): Promise<void> => {

@@ -16,7 +16,11 @@ export function json<T>(answer: Answer, status = 200): T {
 }
 
 /** Problem details of a refusal: status and code must be these; the hint must say what to do. */
-export function refusal(answer: Answer, status: number, code: string): { detail: string; hint: string; details?: unknown } {
+export function refusal(
+  answer: Answer,
+  status: number,
+  code: string,
+): { detail: string; hint: string; details?: unknown } {
   const problem = json<{ code: string; detail: string; hint?: string; details?: unknown }>(answer, status)
   assert.equal(problem.code, code)
   assert.ok(problem.detail.length > 10, 'the detail says what happened')
@@ -25,7 +29,12 @@ export function refusal(answer: Answer, status: number, code: string): { detail:
 }
 
 /** Repeats `look` every `everyMs` until it returns a value; the last error is the reason when time runs out. */
-export async function eventually<T>(what: string, timeoutMs: number, look: () => Promise<T | undefined>, everyMs = 100): Promise<T> {
+export async function eventually<T>(
+  what: string,
+  timeoutMs: number,
+  look: () => Promise<T | undefined>,
+  everyMs = 100,
+): Promise<T> {
   const endMs = performance.now() + timeoutMs
   let last: unknown
   for (;;) {

@@ -94,9 +94,12 @@ export class OutsideClient {
         },
         resolve,
       )
-      request.setTimeout(options.timeoutMs ?? 30_000, () => request.destroy(new Error(`no answer from ${url} within ${options.timeoutMs ?? 30_000} ms`)))
+      request.setTimeout(options.timeoutMs ?? 30_000, () =>
+        request.destroy(new Error(`no answer from ${url} within ${options.timeoutMs ?? 30_000} ms`)),
+      )
       request.on('error', reject)
-      if (options.body === undefined || typeof options.body === 'string' || Buffer.isBuffer(options.body)) request.end(options.body)
+      if (options.body === undefined || typeof options.body === 'string' || Buffer.isBuffer(options.body))
+        request.end(options.body)
       else options.body.pipe(request).on('error', reject)
     })
   }
@@ -109,7 +112,14 @@ export class OutsideClient {
   /** One TLS connection to the gateway for `host`. */
   async connectTls(host: string, options: tls.ConnectionOptions = {}): Promise<tls.TLSSocket> {
     const address = await this.address(host)
-    const socket = tls.connect({ host: address, port: this.options.httpsPort, servername: host, ca: this.options.caPem, ALPNProtocols: ['http/1.1'], ...options })
+    const socket = tls.connect({
+      host: address,
+      port: this.options.httpsPort,
+      servername: host,
+      ca: this.options.caPem,
+      ALPNProtocols: ['http/1.1'],
+      ...options,
+    })
     await new Promise<void>((resolve, reject) => socket.once('secureConnect', resolve).once('error', reject))
     return socket
   }

@@ -14,7 +14,11 @@ export interface CheckResult {
 }
 
 /** Runs checks one after another; a failure does not stop the rest. `report` is told each result at once. */
-export async function runChecks<World>(checks: readonly Check<World>[], world: World, report: (result: CheckResult) => void): Promise<CheckResult[]> {
+export async function runChecks<World>(
+  checks: readonly Check<World>[],
+  world: World,
+  report: (result: CheckResult) => void,
+): Promise<CheckResult[]> {
   const results: CheckResult[] = []
   for (const check of checks) {
     const result = await runOne(check, world)

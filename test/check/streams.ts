@@ -49,7 +49,8 @@ export interface PercentileSummary {
 /** Median and 99th percentile (nearest rank) of some durations. */
 export function percentiles(values: readonly number[]): PercentileSummary {
   const sorted = [...values].sort((a, b) => a - b)
-  const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN
+  const at = (share: number): number =>
+    sorted[Math.min(sorted.length - 1, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN
   return { p50: at(0.5), p99: at(0.99) }
 }
 

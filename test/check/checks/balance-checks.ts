@@ -21,7 +21,8 @@ export const balanceChecks: Check<World>[] = [
         const answer = json<SampleAnswer>(await world.client.ask(program.url))
         return answer.bootId === bootId ? true : undefined
       })
-      for (let index = 0; index < 20; index++) assert.equal(json<SampleAnswer>(await world.client.ask(program.url)).bootId, bootId)
+      for (let index = 0; index < 20; index++)
+        assert.equal(json<SampleAnswer>(await world.client.ask(program.url)).bootId, bootId)
       return 'the host that runs the program gets all requests, though the other has the better uptime'
     },
   },
@@ -29,14 +30,21 @@ export const balanceChecks: Check<World>[] = [
     name: 'balance.uptime',
     async run(world) {
       const seen: string[] = []
-      for (const [index, uptimes] of [[0.9, 0.5], [0.5, 0.9]].entries()) {
+      for (const [index, uptimes] of [
+        [0.9, 0.5],
+        [0.5, 0.9],
+      ].entries()) {
         await world.network.setUptimes(uptimes as [number, number])
         const program = await world.publishProgram('python', `uptime-${index}`)
         const first = json<SampleAnswer>(await world.client.ask(program.url))
         const better = world.network.hosts[index]
         assert.ok(better)
         const there = (await (await fetch(`${better.url}/vm/${program.itemHash}/`)).json()) as SampleAnswer
-        assert.equal(first.bootId, there.bootId, 'a program that runs nowhere is started on the host with the better uptime')
+        assert.equal(
+          first.bootId,
+          there.bootId,
+          'a program that runs nowhere is started on the host with the better uptime',
+        )
         seen.push(`${uptimes.join(' against ')}: host ${index + 1}`)
       }
       await world.network.setUptimes([0.9, 0.9])
@@ -50,7 +58,8 @@ export const balanceChecks: Check<World>[] = [
       const program = world.program('python')
       await network.setUptimes([0.9, 0.9])
       const bootIds: string[] = []
-      for (const host of network.hosts) bootIds.push(((await (await fetch(`${host.url}/vm/${program.itemHash}/`)).json()) as SampleAnswer).bootId)
+      for (const host of network.hosts)
+        bootIds.push(((await (await fetch(`${host.url}/vm/${program.itemHash}/`)).json()) as SampleAnswer).bootId)
       const victim = network.hosts[bootIds.indexOf(json<SampleAnswer>(await client.ask(program.url)).bootId)]
       assert.ok(victim, 'one of the two hosts serves the program')
       const agent = client.keepAliveAgent()
@@ -74,13 +83,18 @@ export const balanceChecks: Check<World>[] = [
       const counts = [...served.values()].join(' + ')
       await victim.role.start()
       assert.equal(failed, 0, `${failed} of ${requests} requests failed (served: ${counts})`)
-      const back = await eventually('the killed host is back in use', 60_000, async () => {
-        const fresh = (await (await fetch(`${victim.url}/vm/${program.itemHash}/`)).json()) as SampleAnswer
-        for (let index = 0; index < 20; index++) {
-          if (json<SampleAnswer>(await client.ask(program.url)).bootId === fresh.bootId) return true
-        }
-        return undefined
-      }, 500)
+      const back = await eventually(
+        'the killed host is back in use',
+        60_000,
+        async () => {
+          const fresh = (await (await fetch(`${victim.url}/vm/${program.itemHash}/`)).json()) as SampleAnswer
+          for (let index = 0; index < 20; index++) {
+            if (json<SampleAnswer>(await client.ask(program.url)).bootId === fresh.bootId) return true
+          }
+          return undefined
+        },
+        500,
+      )
       assert.ok(back)
       return `0 of ${requests} failed (served ${counts}) while ${victim.role.name} was killed; it is back in use`
     },
@@ -96,12 +110,17 @@ export const balanceChecks: Check<World>[] = [
         'True-Client-IP': '203.0.113.9',
         Via: '1.1 office-proxy',
       }
-      const seen = json<[string, string][]>(await world.client.ask(`${world.program('python').url}headers`, { headers: { ...telling, 'X-App': 'kept' } }))
+      const seen = json<[string, string][]>(
+        await world.client.ask(`${world.program('python').url}headers`, { headers: { ...telling, 'X-App': 'kept' } }),
+      )
       const text = JSON.stringify(seen)
       for (const word of ['203.0.113.9', '127.0.0.1', 'office-proxy', 'forwarded', 'real-ip']) {
         assert.ok(!text.toLowerCase().includes(word), `the program saw ${word}: ${text}`)
       }
-      assert.ok(seen.some(([name, value]) => name.toLowerCase() === 'x-app' && value === 'kept'), 'fields of the application pass')
+      assert.ok(
+        seen.some(([name, value]) => name.toLowerCase() === 'x-app' && value === 'kept'),
+        'fields of the application pass',
+      )
       return `the program saw only: ${seen.map(([name]) => name.toLowerCase()).join(', ')}`
     },
   },

@@ -99,7 +99,10 @@ export const domainChecks: Check<World>[] = [
       const changedAt = performance.now()
       for (;;) {
         if (json<SampleAnswer>(await client.ask(url)).language === 'node') break
-        assert.ok(performance.now() - changedAt < network.ensTtlMs * 2 + 2_000, 'the changed record is served within its TTL')
+        assert.ok(
+          performance.now() - changedAt < network.ensTtlMs * 2 + 2_000,
+          'the changed record is served within its TTL',
+        )
         await new Promise((resolve) => setTimeout(resolve, 100))
       }
       const tookMs = performance.now() - changedAt
@@ -114,7 +117,9 @@ async function refusedName(client: World['client'], host: string, code: string, 
   const answer = await client.ask(`http://${host}/`, { headers: { accept: 'application/json' } })
   const { details } = refusal(answer, answer.status, code)
   assert.ok(answer.status >= 400, `status ${answer.status}`)
-  const finding = (details as { record: string; expected?: unknown; found?: unknown }[]).find((entry) => entry.record === record)
+  const finding = (details as { record: string; expected?: unknown; found?: unknown }[]).find(
+    (entry) => entry.record === record,
+  )
   assert.ok(finding?.expected, `the details say what to write at ${record}: ${JSON.stringify(details)}`)
   const page = (await client.ask(`http://${host}/`, { headers: { accept: 'text/html' } })).body.toString()
   assert.ok(page.includes(record) && /<html/i.test(page), 'the page names the record')

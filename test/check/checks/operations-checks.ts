@@ -81,10 +81,15 @@ export const operationsChecks: Check<World>[] = [
       const down = await client.ask(world.program('node').url, { headers: { accept: 'application/json' } })
       assert.ok(down.status >= 502 && down.status <= 504, `while all hosts are down: ${down.status}`)
       for (const host of network.hosts) await host.role.start()
-      const answer = await eventually('the program answers again', 60_000, async () => {
-        const answer = await client.ask(world.program('node').url)
-        return answer.status === 200 ? answer : undefined
-      }, 500)
+      const answer = await eventually(
+        'the program answers again',
+        60_000,
+        async () => {
+          const answer = await client.ask(world.program('node').url)
+          return answer.status === 200 ? answer : undefined
+        },
+        500,
+      )
       assert.equal(json<SampleAnswer>(answer).language, 'node')
       return `${down.status} while both hosts were down; both serve again after kill -9 and restart`
     },
@@ -139,7 +144,9 @@ export const operationsChecks: Check<World>[] = [
   {
     name: 'errors.host-garbage',
     async run(world) {
-      const answer = await world.withGarbageHost(async (program) => world.client.ask(program.url, { headers: { accept: 'application/json' } }))
+      const answer = await world.withGarbageHost(async (program) =>
+        world.client.ask(program.url, { headers: { accept: 'application/json' } }),
+      )
       return refusal(answer, 502, 'GATEWAY_BAD_UPSTREAM_ANSWER').detail
     },
   },
@@ -158,7 +165,12 @@ export const operationsChecks: Check<World>[] = [
     name: 'metrics',
     async run(world) {
       const { network } = world
-      const places = { gateway: network.metricsUrls.gateway, ccn: network.metricsUrls.ccn, 'crn-1': network.metricsUrls.crns[0], 'crn-2': network.metricsUrls.crns[1] }
+      const places = {
+        gateway: network.metricsUrls.gateway,
+        ccn: network.metricsUrls.ccn,
+        'crn-1': network.metricsUrls.crns[0],
+        'crn-2': network.metricsUrls.crns[1],
+      }
       const counts: string[] = []
       for (const [name, url] of Object.entries(places)) {
         const response = await fetch(url as string)
@@ -166,7 +178,14 @@ export const operationsChecks: Check<World>[] = [
         const text = await response.text()
         const samples = parsePrometheus(text)
         assert.ok(samples > 10, `${name} shows ${samples} samples`)
-        for (const secret of [network.customZone, network.zone, world.program('python').itemHash, world.program('python').label, '/digest', '203.0.113.9']) {
+        for (const secret of [
+          network.customZone,
+          network.zone,
+          world.program('python').itemHash,
+          world.program('python').label,
+          '/digest',
+          '203.0.113.9',
+        ]) {
           assert.ok(!text.includes(secret), `the metrics of ${name} hold "${secret}"`)
         }
         counts.push(`${name} ${samples}`)
@@ -176,7 +195,8 @@ export const operationsChecks: Check<World>[] = [
   },
 ]
 
-const sampleLine = /^[a-zA-Z_:][a-zA-Z0-9_:]*(\{([a-zA-Z_][a-zA-Z0-9_]*="(\\.|[^"\\])*",?)*\})? (NaN|[+-]Inf|[-+0-9.eE]+)( \d+)?$/
+const sampleLine =
+  /^[a-zA-Z_:][a-zA-Z0-9_:]*(\{([a-zA-Z_][a-zA-Z0-9_]*="(\\.|[^"\\])*",?)*\})? (NaN|[+-]Inf|[-+0-9.eE]+)( \d+)?$/
 
 /** Counts the samples of a Prometheus text; throws at the first line that is none, nor a comment. */
 function parsePrometheus(text: string): number {

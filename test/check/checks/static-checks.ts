@@ -17,7 +17,9 @@ export const staticChecks: Check<World>[] = [
       const style = await world.client.ask(`https://${host}/style.css`)
       assert.match(String(style.headers['content-type']), /^text\/css/)
       assert.deepEqual(style.body, readFileSync(`${world.siteFolder}/style.css`))
-      const again = await world.client.ask(`https://${host}/`, { headers: { 'if-none-match': String(page.headers.etag) } })
+      const again = await world.client.ask(`https://${host}/`, {
+        headers: { 'if-none-match': String(page.headers.etag) },
+      })
       assert.equal(again.status, 304)
       const missing = await world.client.ask(`https://${host}/no-such-page`)
       assert.equal(missing.status, 404)
@@ -27,10 +29,14 @@ export const staticChecks: Check<World>[] = [
   {
     name: 'static.tampered',
     async run(world) {
-      const site = await world.publishSite({ 'index.html': `<!doctype html><p>Tampered with: ${'secret '.repeat(40)}</p>\n` })
+      const site = await world.publishSite({
+        'index.html': `<!doctype html><p>Tampered with: ${'secret '.repeat(40)}</p>\n`,
+      })
       const host = await world.connectSite('tampered', site.cid)
       await world.network.tamperBlock(site.fileCids['index.html'] as string)
-      const answer = await eventually('an answer', 20_000, () => world.client.ask(`https://${host}/`, { headers: { accept: 'application/json' } }))
+      const answer = await eventually('an answer', 20_000, () =>
+        world.client.ask(`https://${host}/`, { headers: { accept: 'application/json' } }),
+      )
       refusal(answer, 502, 'GATEWAY_TAMPERED_BLOCK')
       assert.ok(!answer.body.toString().includes('secret'), 'no byte of the wrong block reached the client')
       return 'a store with a wrong block is caught: 502, none of its bytes'

@@ -45,7 +45,10 @@ export const streamChecks: Check<World>[] = [
           headers: { 'content-type': 'application/octet-stream' },
           timeoutMs: 120_000,
         })
-        assert.deepEqual(json<{ sha256: string; size: number }>(answer), { sha256: up.digest(), size: transferMib * mebi })
+        assert.deepEqual(json<{ sha256: string; size: number }>(answer), {
+          sha256: up.digest(),
+          size: transferMib * mebi,
+        })
         const down = await client.open(`${world.program('node').url}blob?mib=${transferMib}`, { timeoutMs: 120_000 })
         const hash = createHash('sha256')
         let size = 0
@@ -59,7 +62,10 @@ export const streamChecks: Check<World>[] = [
         clearInterval(watch)
       }
       const grown = peak - before
-      assert.ok(grown < transferMib * 0.75, `the gateway grew by ${grown.toFixed(0)} MiB for ${transferMib} MiB: it holds the body`)
+      assert.ok(
+        grown < transferMib * 0.75,
+        `the gateway grew by ${grown.toFixed(0)} MiB for ${transferMib} MiB: it holds the body`,
+      )
       return `${transferMib} MiB up and ${transferMib} MiB down, every byte right; the gateway grew by ${Math.max(0, grown).toFixed(0)} MiB`
     },
   },
@@ -67,7 +73,8 @@ export const streamChecks: Check<World>[] = [
     name: 'stream.websocket',
     async run(world) {
       const texts: string[] = []
-      for (const language of ['python', 'node'] as const) texts.push(`${language} ${await echoThrough(world, language)}`)
+      for (const language of ['python', 'node'] as const)
+        texts.push(`${language} ${await echoThrough(world, language)}`)
       return `${echoMessages} messages echoed: ${texts.join(', ')}`
     },
   },
@@ -87,7 +94,8 @@ async function echoThrough(world: World, language: 'python' | 'node'): Promise<s
   let received = 0
   const done = new Promise<void>((resolve, reject) => {
     socket.on('message', (data) => {
-      if (String(data) !== `message ${received}`) reject(new Error(`got "${String(data).slice(0, 40)}" in place of message ${received}`))
+      if (String(data) !== `message ${received}`)
+        reject(new Error(`got "${String(data).slice(0, 40)}" in place of message ${received}`))
       if (++received === echoMessages) resolve()
     })
     socket.once('close', () => reject(new Error(`closed after ${received} messages`)))

@@ -22,7 +22,10 @@ export const timingChecks: Check<World>[] = [
         const twin = await world.publishTwin(program)
         onDisk.push(await coldStart(world, twin.url))
       }
-      const goal = percentiles(onDisk).p50 <= coldGoalMs ? `goal ${coldGoalMs} ms met` : `goal ${coldGoalMs} ms MISSED by ${milliseconds(percentiles(onDisk).p50 - coldGoalMs)}`
+      const goal =
+        percentiles(onDisk).p50 <= coldGoalMs
+          ? `goal ${coldGoalMs} ms met`
+          : `goal ${coldGoalMs} ms MISSED by ${milliseconds(percentiles(onDisk).p50 - coldGoalMs)}`
       return `code on disk p50 ${milliseconds(percentiles(onDisk).p50)} (max ${milliseconds(percentiles(onDisk).p99)}), code absent p50 ${milliseconds(percentiles(absent).p50)} (n=${coldStarts}); ${goal}`
     },
   },
