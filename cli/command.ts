@@ -57,7 +57,7 @@ export async function runCommand(command: Command, argv: readonly string[]): Pro
   } catch (error) {
     throw new UsageError((error as Error).message, { hint: `See "lastmile ${command.name} --help".` })
   }
-  if (parsed.values['help']) {
+  if (parsed.values.help) {
     process.stdout.write(helpText(command))
     return 0
   }

@@ -147,10 +147,9 @@ function setAt(target: Record<string, unknown>, key: string, value: unknown): vo
   let node = target
   for (const name of names.slice(0, -1)) {
     const next = node[name]
-    node =
-      typeof next === 'object' && next !== null
-        ? (next as Record<string, unknown>)
-        : ((node[name] = {}) as Record<string, unknown>)
+    const child: Record<string, unknown> = typeof next === 'object' && next !== null ? { ...next } : {}
+    node[name] = child
+    node = child
   }
   node[names.at(-1) as string] = value
 }

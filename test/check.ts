@@ -20,7 +20,7 @@ for (const [name, command, args] of checks) {
   const result = spawnSync(command, args, {
     cwd: root,
     encoding: 'utf8',
-    env: { ...process.env, PATH: `${process.execPath.replace(/\/node$/, '')}:${process.env['PATH']}` },
+    env: { ...process.env, PATH: `${process.execPath.replace(/\/node$/, '')}:${process.env.PATH}` },
   })
   const ok = result.status === 0
   if (!ok) failed++

@@ -19,7 +19,7 @@ export const command: Command = {
       source: sources.get(leaf.key) ?? 'default',
       description: leaf.description,
     }))
-    if (input.values['json']) process.stdout.write(`${JSON.stringify(rows, undefined, 2)}\n`)
+    if (input.values.json) process.stdout.write(`${JSON.stringify(rows, undefined, 2)}\n`)
     else
       for (const row of rows)
         process.stdout.write(`${row.key} = ${show(row.key, row.value)}  (${row.source})\n    ${row.description}\n`)

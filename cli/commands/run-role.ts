@@ -17,7 +17,7 @@ export const configOptions = {
 /** Reads the configuration of a role from `--config`, the environment and `--set`. */
 export function roleConfig(role: Role, input: CommandInput) {
   return loadConfig(role.schema, {
-    file: input.values['config'] as string | undefined,
+    file: input.values.config as string | undefined,
     env: process.env,
     flags: input.set,
     envPrefix: role.envPrefix,
