@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { Agent } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import acmeClient from 'acme-client'
 import { systemClock } from '../core/clock.ts'
-import { memoryLog } from '../core/log.ts'
+import type { AppError } from '../core/errors.ts'
+import { type Log, memoryLog } from '../core/log.ts'
 import { createMetrics } from '../core/metrics.ts'
 import { systemRandom } from '../core/random.ts'
 import { createDns01 } from './challenge/dns-01.ts'
@@ -15,16 +19,18 @@ import { acmeConfigSchema } from './config.ts'
 import { type CertificateManager, startCertificateManager } from './manager.ts'
 import { type Pebble, startPebble } from './pebble.ts'
 import type { CertificateStore, ChallengeResponder } from './ports.ts'
+import { openDirectoryStore } from './store/directory-store.ts'
 import { createMemoryStore } from './store/memory-store.ts'
 import { startTestEdge, startTestZone, type TestEdge, type TestZone } from './testing/edge.ts'
 
 const stack = new AsyncDisposableStack()
+let folder: string
 let edge: TestEdge
 let zone: TestZone
 let pebble: Pebble
 
 before(async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'lastmile-acme-'))
+  folder = await mkdtemp(join(tmpdir(), 'lastmile-acme-'))
   stack.defer(() => rm(folder, { recursive: true, force: true }))
   edge = stack.use(await startTestEdge())
   zone = stack.use(await startTestZone())
@@ -43,9 +49,10 @@ interface Setup {
   responders: readonly ChallengeResponder[]
   store?: CertificateStore
   config?: Record<string, unknown>
+  log?: Log
 }
 
-async function startManager({ responders, store, config }: Setup): Promise<CertificateManager> {
+async function startManager({ responders, store, config, log }: Setup): Promise<CertificateManager> {
   edge.responders = responders
   const { directoryUrl, caFile } = pebble
   return startCertificateManager(
@@ -63,7 +70,7 @@ async function startManager({ responders, store, config }: Setup): Promise<Certi
       policy: { check: async () => {} },
       clock: systemClock,
       random: systemRandom,
-      log: memoryLog(),
+      log: log ?? memoryLog(),
       metrics: createMetrics(),
     },
   )
@@ -71,7 +78,7 @@ async function startManager({ responders, store, config }: Setup): Promise<Certi
 
 async function verifyIssuedBy(root: string, pem: string, names: readonly string[]): Promise<void> {
   const [leaf, intermediate] = pem
-    .match(/-----BEGIN[^]+?-----END CERTIFICATE-----/g)!
+    .match(/-----BEGIN[\s\S]+?-----END CERTIFICATE-----/g)!
     .map((part) => new X509Certificate(part))
   assert.ok(leaf!.verify(intermediate!.publicKey), 'the leaf is signed by the intermediate')
   assert.ok(intermediate!.verify(new X509Certificate(root).publicKey), 'the intermediate is signed by the root')
@@ -104,4 +111,95 @@ test('a managed zone gets one certificate over its wildcards by DNS-01', async (
   for (const name of ['zone.test', 'label.zone.test', 'app.eth.zone.test'])
     assert.equal(manager.find(name), certificate, name)
   assert.equal(manager.find('a.b.zone.test'), undefined)
+})
+
+test('ten names at once get ten certificates while a fifth of all nonces is refused', async () => {
+  await using manager = await startManager({ responders: [createHttp01()] })
+  const names = Array.from({ length: 10 }, (_, index) => `n${index}.many.test`)
+  const before = pebble.requests('/order-plz')
+  const certificates = await Promise.all(names.map((name) => manager.obtain(name, noAbort)))
+  assert.equal(new Set(certificates.map((certificate) => certificate.id)).size, 10)
+  assert.ok(pebble.requests('/order-plz') - before >= 10)
+})
+
+test('a name that does not resolve is refused with what its owner must check, and not ordered again at once', async () => {
+  await zone.breakName('broken.test')
+  await using manager = await startManager({ responders: [createHttp01()] })
+  await assert.rejects(manager.obtain('broken.test', noAbort), (error: AppError) => {
+    assert.equal(error.fault, 'caller', error.message)
+    assert.match(error.message, /broken\.test/)
+    return true
+  })
+  const before = pebble.requests('/order-plz')
+  await assert.rejects(manager.obtain('broken.test', noAbort))
+  assert.equal(pebble.requests('/order-plz'), before)
+})
+
+test('a wrong answer at the challenge path is refused as not authorized', async () => {
+  const wrong = createHttp01()
+  const { present } = wrong
+  wrong.present = (name, token) => present(name, token, `${token}.not-our-key`)
+  await using manager = await startManager({ responders: [wrong] })
+  await assert.rejects(manager.obtain('wrong.example.test', noAbort), { code: 'ACME_UNAUTHORIZED', fault: 'caller' })
+})
+
+for (const when of ['challenge', 'stored'] as const) {
+  test(`after kill -9 ${when === 'stored' ? 'with the certificate stored' : 'in the middle of its challenge'} there is no second order`, async () => {
+    const name = `${when}.crash.test`
+    const storeDir = join(folder, `store-${when}`)
+    const { directoryUrl, caFile } = pebble
+    const task = { directoryUrl, caFile, storeDir, managementUrl: zone.managementUrl, name, when }
+    assert.equal(await runUntilKilled(task), 'SIGKILL')
+    const left = (await recordsOf(storeDir)).filter((record) => 'orderUrl' in record)
+    assert.equal(left.length, when === 'challenge' ? 1 : 0)
+    await using store = await openDirectoryStore(storeDir)
+    const log = memoryLog()
+    await using manager = await startManager({
+      responders: [createDns01(zone, { zones: [name] })],
+      store,
+      log,
+      config: { lockHoldMs: 1_000 },
+    })
+    if (when === 'stored') assert.ok(manager.find(name), 'served at once')
+    await manager.ensure([name])
+    const issued = log.lines.filter((line) => line.message === 'certificate issued').map((line) => line.fields.kind)
+    assert.deepEqual(issued, when === 'challenge' ? ['resumed'] : [])
+  })
+}
+
+function runUntilKilled(task: Record<string, string>): Promise<NodeJS.Signals | null> {
+  const program = join(import.meta.dirname, 'testing/crash-manager.ts')
+  const child = spawn(process.execPath, [program, JSON.stringify(task)], { stdio: ['ignore', 'inherit', 'inherit'] })
+  return new Promise((resolve) => child.once('exit', (_code, signal) => resolve(signal)))
+}
+
+async function recordsOf(storeDir: string): Promise<Record<string, unknown>[]> {
+  await using store = await openDirectoryStore(storeDir)
+  const records = await Promise.all((await store.list('')).map((key) => store.read(key)))
+  return records.map((record) => JSON.parse(Buffer.from(record!.value).toString()))
+}
+
+test('an independent client gets a certificate from the same CA, by the answers of our responder', async () => {
+  const responder = createHttp01()
+  edge.responders = [responder]
+  const trusted = new Agent({ ca: await readFile(pebble.caFile) })
+  acmeClient.axios.defaults.httpsAgent = trusted
+  const client = new acmeClient.Client({
+    directoryUrl: pebble.directoryUrl,
+    accountKey: await acmeClient.crypto.createPrivateEcdsaKey(),
+  })
+  const [, csr] = await acmeClient.crypto.createCsr({ altNames: ['cross.example.test'] })
+  const chain = await client.auto({
+    csr,
+    termsOfServiceAgreed: true,
+    challengePriority: ['http-01'],
+    // Its own check would ask the system's resolver for a name that exists in the test zone only.
+    skipChallengeVerification: true,
+    challengeCreateFn: (authorization, challenge, keyAuthorization) =>
+      responder.present(authorization.identifier.value, challenge.token, keyAuthorization),
+    challengeRemoveFn: (authorization, challenge, keyAuthorization) =>
+      responder.clean(authorization.identifier.value, challenge.token, keyAuthorization),
+  })
+  await verifyIssuedBy(await pebble.root(), chain, ['cross.example.test'])
+  trusted.destroy()
 })

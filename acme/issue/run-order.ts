@@ -1,7 +1,7 @@
 import type { Clock } from '../../core/clock.ts'
 import type { AcmeClient } from '../client/client.ts'
 import { pollUntil } from '../client/poll.ts'
-import { parseProblem, problemError } from '../client/problem.ts'
+import { AcmeProblemError, parseProblem, problemError } from '../client/problem.ts'
 import type { Authorization, Challenge, Order } from '../client/resources.ts'
 import { CaReplyError, NoChallengeError } from '../errors.ts'
 import type { ChallengeResponder } from '../ports.ts'
@@ -30,9 +30,7 @@ export async function runOrder(order: Order, keyPem: string, work: OrderWork): P
   const { client, signal } = work
   if (order.status === 'pending') await authorizeAll(order.authorizations, work)
   const ready = await pollOrder(order.url, (status) => status !== 'pending', work)
-  if (ready.status === 'ready') {
-    await client.finalize(ready, await createCsr(namesOf(ready), keyPem), signal)
-  }
+  if (ready.status === 'ready') await finalize(ready, keyPem, work)
   const valid = await pollOrder(order.url, (status) => status === 'valid' || status === 'invalid', work)
   const chain = await client.certificate(valid, signal)
   verifyChain(chain, keyPem, namesOf(valid), work.clock.nowMs())
@@ -99,6 +97,14 @@ function chooseChallenge(
     offered,
     work.responders.map((responder) => responder.type),
   )
+}
+
+async function finalize(order: Order, keyPem: string, { client, signal }: OrderWork): Promise<void> {
+  const csr = await createCsr(namesOf(order), keyPem)
+  await client.finalize(order, csr, signal).catch((error: unknown) => {
+    // Finalized by an earlier life of ours, or not yet ready on another machine of the CA: the order itself says which.
+    if (!(error instanceof AcmeProblemError) || error.problem.type !== 'orderNotReady') throw error
+  })
 }
 
 /** Looks at the order until `done`, and throws what the CA says when it became invalid. */

@@ -1,6 +1,5 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { join } from 'node:path'
 import { createSecureContext, createServer as createTlsServer } from 'node:tls'
 import { startProcess } from '../../core/child-process.ts'
 import type { ChallengeResponder, TxtZone } from '../ports.ts'
@@ -50,6 +49,7 @@ export async function startTestEdge(): Promise<TestEdge> {
 /** pebble's companion as an authoritative zone: every name leads to 127.0.0.1, TXT records by its management interface. */
 export interface TestZone extends AsyncDisposable, TxtZone {
   dnsServer: string
+  managementUrl: string
   /** Makes questions for a name fail with SERVFAIL. */
   breakName(name: string): Promise<void>
 }
@@ -74,17 +74,13 @@ export async function startTestZone(): Promise<TestZone> {
   })
   return {
     dnsServer: `127.0.0.1:${dns}`,
+    managementUrl: `http://127.0.0.1:${management}`,
     addTxt: (name, value) => post('/set-txt', { host: `${name}.`, value }),
     // Its interface can only clear all values of a name.
     removeTxt: (name) => post('/clear-txt', { host: `${name}.` }),
     breakName: (name) => post('/set-servfail', { host: `${name}.` }),
     [Symbol.asyncDispose]: () => child[Symbol.asyncDispose](),
   }
-}
-
-/** A new folder below `root` for one test. */
-export function folderIn(root: string, name: string): string {
-  return join(root, `${name}-${Math.random().toString(36).slice(2, 8)}`)
 }
 
 /** Looks until `condition` holds, in real time. */

@@ -1,0 +1,4 @@
+import { testCertificateStore } from './conformance.ts'
+import { createMemoryStore } from './memory-store.ts'
+
+testCertificateStore('memory store', async (clock) => createMemoryStore({ clock }))
