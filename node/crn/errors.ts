@@ -6,7 +6,9 @@ export class LinkProtocolError extends AppError {
   readonly fault = 'upstream'
   override readonly status = 502
   constructor(what: string) {
-    super(`The guest sent ${what} on its link.`, { hint: 'The microVM is stopped; the next request starts a fresh one.' })
+    super(`The guest sent ${what} on its link.`, {
+      hint: 'The microVM is stopped; the next request starts a fresh one.',
+    })
   }
 }
 
@@ -79,7 +81,9 @@ export class NotHereError extends AppError {
   readonly fault = 'caller'
   override readonly status = 404
   constructor(what: string) {
-    super(what, { hint: 'Programs are reached as /vm/<item hash>/… or by the host name <base32 of the hash>.<domain of this host>.' })
+    super(what, {
+      hint: 'Programs are reached as /vm/<item hash>/… or by the host name <base32 of the hash>.<domain of this host>.',
+    })
   }
 }
 
@@ -89,7 +93,9 @@ export class NotOperatorError extends AppError {
   readonly fault = 'caller'
   override readonly status = 401
   constructor() {
-    super('This needs the token of the operator.', { hint: 'Send "Authorization: Bearer <operatorToken>" as set in the configuration.' })
+    super('This needs the token of the operator.', {
+      hint: 'Send "Authorization: Bearer <operatorToken>" as set in the configuration.',
+    })
   }
 }
 
@@ -99,7 +105,9 @@ export class UnsupportedProgramError extends AppError {
   readonly fault = 'caller'
   override readonly status = 422
   constructor(what: string) {
-    super(`This host cannot run the program: ${what}.`, { hint: 'Publish the program with what the README of the host lists.' })
+    super(`This host cannot run the program: ${what}.`, {
+      hint: 'Publish the program with what the README of the host lists.',
+    })
   }
 }
 
@@ -121,7 +129,9 @@ export class FileTooLargeError extends AppError {
   readonly fault = 'caller'
   override readonly status = 422
   constructor(what: string, bytesMax: number) {
-    super(`${what} exceeds ${bytesMax} bytes.`, { hint: 'Make the program smaller; large data belongs into an immutable volume.' })
+    super(`${what} exceeds ${bytesMax} bytes.`, {
+      hint: 'Make the program smaller; large data belongs into an immutable volume.',
+    })
   }
 }
 

@@ -52,6 +52,12 @@ size_t link_pending(void);
 bool link_flush(void);              /* false when the host is gone */
 bool link_read(void);               /* reads and handles frames; false when the host is gone or broke the protocol */
 
+bool link_take(const uint8_t *bytes, size_t count); /* a piece of the frame stream; false when the host broke the protocol */
+
+/* uml.c */
+bool uml_link_open(int acks);
+bool uml_link_take(const uint8_t *bytes, size_t count);
+
 /* frames.c */
 bool handle_frame(uint8_t type, uint32_t stream, const uint8_t *payload, size_t bytes);
 void fail(const char *stage, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -95,18 +95,24 @@ void boot_guest(void) {
   loopback_up();
 }
 
+static int open_line(const char *path) {
+  int fd = open(path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+  must(fd, path);
+  struct termios raw;
+  must(tcgetattr(fd, &raw), "tcgetattr");
+  cfmakeraw(&raw);
+  must(tcsetattr(fd, TCSANOW, &raw), "tcsetattr");
+  return fd;
+}
+
 int open_link(void) {
   if (options.native) {
     fcntl(3, F_SETFL, fcntl(3, F_GETFL) | O_NONBLOCK);
     fcntl(3, F_SETFD, FD_CLOEXEC);
     return 3;
   }
-  int fd = open("/dev/ttyS0", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-  must(fd, "/dev/ttyS0");
-  struct termios raw;
-  must(tcgetattr(fd, &raw), "tcgetattr");
-  cfmakeraw(&raw);
-  must(tcsetattr(fd, TCSANOW, &raw), "tcsetattr");
+  int fd = open_line("/dev/ttyS0");
+  must(uml_link_open(open_line("/dev/ttyS1")) ? 0 : -1, "/dev/ubdp");
   return fd;
 }
 

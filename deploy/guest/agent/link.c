@@ -50,27 +50,41 @@ bool link_flush(void) {
   return true;
 }
 
-static bool take_frames(void) {
+static size_t take_frames(const uint8_t *bytes, size_t count, bool *good) {
   size_t at = 0;
-  while (in_bytes - at >= HEADER_BYTES) {
-    uint32_t bytes = get32(in + at);
-    if (bytes > PAYLOAD_MAX) return false;
-    if (in_bytes - at < HEADER_BYTES + bytes) break;
-    if (!handle_frame(in[at + 4], get32(in + at + 5), in + at + HEADER_BYTES, bytes)) return false;
-    at += HEADER_BYTES + bytes;
+  while (count - at >= HEADER_BYTES) {
+    uint32_t payload = get32(bytes + at);
+    if (payload > PAYLOAD_MAX) { *good = false; break; }
+    if (count - at < HEADER_BYTES + payload) break;
+    if (!handle_frame(bytes[at + 4], get32(bytes + at + 5), bytes + at + HEADER_BYTES, payload)) { *good = false; break; }
+    at += HEADER_BYTES + payload;
   }
-  memmove(in, in + at, in_bytes - at);
-  in_bytes -= at;
-  return true;
+  return at;
+}
+
+bool link_take(const uint8_t *bytes, size_t count) {
+  bool good = true;
+  while (good && count > 0) {
+    size_t part = sizeof in - in_bytes < count ? sizeof in - in_bytes : count;
+    memcpy(in + in_bytes, bytes, part);
+    in_bytes += part;
+    bytes += part;
+    count -= part;
+    size_t used = take_frames(in, in_bytes, &good);
+    memmove(in, in + used, in_bytes - used);
+    in_bytes -= used;
+  }
+  return good;
 }
 
 bool link_read(void) {
+  static uint8_t buffer[65536];
   for (int turn = 0; turn < 32; turn++) {
-    ssize_t got = read(link_fd, in + in_bytes, sizeof in - in_bytes);
+    ssize_t got = read(link_fd, buffer, sizeof buffer);
     if (got < 0) return errno == EAGAIN || errno == EINTR;
     if (got == 0) return false;
-    in_bytes += (size_t)got;
-    if (!take_frames()) return false;
+    if (!(options.native ? link_take(buffer, (size_t)got) : uml_link_take(buffer, (size_t)got))) return false;
+    if (!options.native && got < 4095) return true; /* the line is empty; another read would only cost */
   }
   return true;
 }

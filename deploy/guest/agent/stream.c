@@ -38,8 +38,10 @@ static void finish_guest(uint32_t id, struct stream *s, uint8_t type) {
   s->guest_done = true;
 }
 
+/* Request bytes that the program has not taken by then are dropped: it has finished its answer. The host may use the id
+ * again as soon as both sides are done, so the slot must not stay. */
 static void release_when_done(struct stream *s) {
-  if (s->guest_done && s->host_done && s->start == s->end) release(s);
+  if (s->guest_done && s->host_done) release(s);
 }
 
 /* The connection is broken: nothing more goes either way, but the slot stays until the host is done too. */

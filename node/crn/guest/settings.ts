@@ -12,7 +12,9 @@ export interface GuestSettings {
 }
 
 /** `asgi`: `word` is "module:attribute". `node`: a file that is imported. `exec`: a program that listens on port 8080. */
-export type GuestEntry = { kind: 'asgi' | 'node'; word: string; args?: readonly string[] } | { kind: 'exec'; words: readonly string[] }
+export type GuestEntry =
+  | { kind: 'asgi' | 'node'; word: string; args?: readonly string[] }
+  | { kind: 'exec'; words: readonly string[] }
 
 /**
  * Encodes settings as payloads of CONFIG frames: zero-terminated pairs of key and value; "start" comes last.
@@ -50,6 +52,7 @@ export function encodeSettings(settings: GuestSettings): Buffer[] {
 export function parsePairs(payload: Buffer): Map<string, string> {
   const texts = payload.toString('latin1').split('\0')
   const pairs = new Map<string, string>()
-  for (let index = 0; index + 1 < texts.length; index += 2) pairs.set(texts[index] as string, texts[index + 1] as string)
+  for (let index = 0; index + 1 < texts.length; index += 2)
+    pairs.set(texts[index] as string, texts[index + 1] as string)
   return pairs
 }

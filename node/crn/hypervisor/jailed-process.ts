@@ -1,12 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import type { Duplex, Readable } from 'node:stream'
-import { VmBootError } from '../errors.ts'
 
-/** A program in a jail, with the guest-agent link on its descriptor 3. */
+/** A program in a jail, with stream sockets on its descriptors 3 and up. */
 export interface JailedProcess extends AsyncDisposable {
   /** Of bwrap itself; 0 when it could not be started. */
   readonly pid: number
-  readonly link: Duplex
+  /** Our ends of the descriptors 3, 4, …. */
+  readonly sockets: readonly Duplex[]
   /** Settles when every process of the jail has ended, with the last output on its console. */
   readonly ended: Promise<{ reason: string }>
 }
@@ -17,10 +17,10 @@ const consoleCharsMax = 4_096
  * Starts bwrap with `args`. Disposing kills the jail and waits until none of its processes is left: they all hold the
  * console pipe, so its end is the proof.
  */
-export function startJail(args: readonly string[], cwd: string): JailedProcess {
+export function startJail(args: readonly string[], cwd: string, socketCount: number): JailedProcess {
   const child: ChildProcess = spawn('bwrap', args, {
     cwd,
-    stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+    stdio: ['ignore', 'pipe', 'pipe', ...Array<'pipe'>(socketCount).fill('pipe')],
     // Nothing of this process's environment may reach a guest.
     env: { PATH: process.env.PATH },
   })
@@ -29,22 +29,23 @@ export function startJail(args: readonly string[], cwd: string): JailedProcess {
     console = (console + chunk.toString('latin1')).slice(-consoleCharsMax)
   }
   for (const stream of [child.stdout, child.stderr] as Readable[]) stream.on('data', keep)
-  const link = child.stdio[3] as unknown as Duplex
-  link.on('error', () => {})
+  const sockets = child.stdio.slice(3) as unknown as Duplex[]
+  for (const socket of sockets) socket.on('error', () => {})
   const ended = new Promise<{ reason: string }>((resolve) => {
     let failure = ''
     child.once('error', (error) => {
       failure = error.message
     })
-    child.once('close', (code, signal) => resolve({ reason: `${failure || `ended by ${signal ?? `status ${code}`}`}; ${lastLine(console)}` }))
+    child.once('close', (code, signal) =>
+      resolve({ reason: `${failure || `ended by ${signal ?? `status ${code}`}`}; ${lastLine(console)}` }),
+    )
   })
   const stop = async (): Promise<void> => {
     child.kill('SIGKILL')
-    link.destroy()
+    for (const socket of sockets) socket.destroy()
     await ended
   }
-  if (child.pid === undefined) void ended.then(() => link.destroy(new VmBootError('bwrap cannot be started.')))
-  return { pid: child.pid ?? 0, link, ended, [Symbol.asyncDispose]: stop }
+  return { pid: child.pid ?? 0, sockets, ended, [Symbol.asyncDispose]: stop }
 }
 
 function lastLine(text: string): string {
@@ -69,13 +70,47 @@ export const libraryBinds: readonly string[] = ['/lib', '/lib64', '/usr/lib', '/
  */
 export function jailArguments(uid: number | undefined): { namespaces: string[]; become: string[] } {
   // --die-with-parent: the kernel ends the jail when this process dies, by kill -9 too.
-  const namespaces = ['--die-with-parent', '--new-session', '--unshare-pid', '--unshare-net', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup-try']
+  const namespaces = [
+    '--die-with-parent',
+    '--new-session',
+    '--unshare-pid',
+    '--unshare-net',
+    '--unshare-ipc',
+    '--unshare-uts',
+    '--unshare-cgroup-try',
+  ]
   if (uid === undefined) {
-    return { namespaces: [...namespaces, '--unshare-user', '--uid', '1000', '--gid', '1000', '--cap-drop', 'ALL'], become: [] }
+    return {
+      namespaces: [...namespaces, '--unshare-user', '--uid', '1000', '--gid', '1000', '--cap-drop', 'ALL'],
+      become: [],
+    }
   }
   const user = String(uid)
   return {
-    namespaces: [...namespaces, '--cap-drop', 'ALL', '--cap-add', 'CAP_SETUID', '--cap-add', 'CAP_SETGID', '--cap-add', 'CAP_SETPCAP'],
-    become: ['setpriv', '--reuid', user, '--regid', user, '--clear-groups', '--bounding-set', '-all', '--inh-caps', '-all', '--no-new-privs', '--'],
+    namespaces: [
+      ...namespaces,
+      '--cap-drop',
+      'ALL',
+      '--cap-add',
+      'CAP_SETUID',
+      '--cap-add',
+      'CAP_SETGID',
+      '--cap-add',
+      'CAP_SETPCAP',
+    ],
+    become: [
+      'setpriv',
+      '--reuid',
+      user,
+      '--regid',
+      user,
+      '--clear-groups',
+      '--bounding-set',
+      '-all',
+      '--inh-caps',
+      '-all',
+      '--no-new-privs',
+      '--',
+    ],
   }
 }

@@ -1,5 +1,5 @@
-import { systemRandom } from '../../../core/random.ts'
 import { describeError } from '../../../core/errors.ts'
+import { systemRandom } from '../../../core/random.ts'
 import { GuestLink } from '../guest/link.ts'
 import type { Hypervisor } from '../ports.ts'
 
@@ -13,7 +13,10 @@ export async function probeByBoot(create: Hypervisor['create']): ReturnType<Hype
   const vm = await create({ id, runtime: 'none', memoryMib: 64 }).catch((error: unknown) => error as Error)
   if (vm instanceof Error) return { works: false, reason: describeError(vm), advice }
   const link = new GuestLink(vm.link, { random: (count) => systemRandom.bytes(count), nowMs: () => Date.now() })
-  const timer = setTimeout(() => link.close(new Error(`no word from the guest within ${probeTimeoutMs} ms`)), probeTimeoutMs)
+  const timer = setTimeout(
+    () => link.close(new Error(`no word from the guest within ${probeTimeoutMs} ms`)),
+    probeTimeoutMs,
+  )
   try {
     await link.zygoteReady
     return { works: true, detail: `a trial guest booted in ${Math.round(performance.now() - startedAt)} ms` }
@@ -27,4 +30,5 @@ export async function probeByBoot(create: Hypervisor['create']): ReturnType<Hype
   }
 }
 
-const advice = 'User namespaces and ptrace must be allowed for this user: see sysctl kernel.unprivileged_userns_clone and the container settings.'
+const advice =
+  'User namespaces and ptrace must be allowed for this user: see sysctl kernel.unprivileged_userns_clone and the container settings.'

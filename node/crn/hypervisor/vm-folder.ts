@@ -1,9 +1,11 @@
+import { constants } from 'node:fs'
 import { chmod, chown, copyFile, link, mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 
 /** Makes the folder of one microVM. It belongs to the guest's user and is closed to all others. */
 export async function makeVmFolder(vmsDir: string, id: string, uid: number | undefined): Promise<string> {
   const folder = join(vmsDir, id)
+  await rm(folder, { recursive: true, force: true })
   await mkdir(folder, { recursive: true, mode: 0o700 })
   if (uid === undefined) return folder
   // Root's group may enter: bwrap has given up root's capabilities when it changes into the folder.
@@ -16,8 +18,10 @@ export async function makeVmFolder(vmsDir: string, id: string, uid: number | und
 export async function placeImage(imagePath: string, target: string): Promise<void> {
   try {
     await link(imagePath, target)
-  } catch {
-    await copyFile(imagePath, target)
+  } catch (error) {
+    // Another file system, or links are forbidden. Never copy over an existing name: it may be a link to another image.
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') throw error
+    await copyFile(imagePath, target, constants.COPYFILE_EXCL)
     await chmod(target, 0o644)
   }
 }
