@@ -45,7 +45,7 @@ export const acmeConfigSchema = z.object({
     .describe('How long a lock outlives a killed instance; kept up by heartbeats at a third of it'),
   ordersInFlightMax: positive.default(10).describe('Orders worked on at the same time'),
   ordersQueuedMax: positive.default(1_000).describe('Orders waiting for their turn; more are refused'),
-  certificatesMax: positive.default(100_000).describe('Certificates kept in memory; about 6 KiB each'),
+  certificatesMax: positive.default(100_000).describe('Certificates loaded at the start; about 6 KiB each'),
   refusalMs: positive
     .default(20_000)
     .describe('How long a refused name is refused without asking the policy again; half to one and a half of it'),

@@ -19,6 +19,18 @@ export class CaReplyError extends AppError {
   override readonly status = 502
 }
 
+/** The CA issued a certificate that cannot be used: for another key, without one of the names, expired or unreadable. */
+export class CertificateUnusableError extends AppError {
+  readonly code = 'ACME_CERTIFICATE_UNUSABLE'
+  readonly fault = 'upstream'
+  override readonly status = 502
+  constructor(names: readonly string[], why: string) {
+    super(`The certificate issued for ${list(names)} cannot be used: ${why}.`, {
+      hint: 'It is ordered anew. If it happens again, compare the clock here with that of the certificate authority.',
+    })
+  }
+}
+
 /** An order was not finished within its deadline. It is kept, and resumed at the next attempt. */
 export class OrderTimeoutError extends AppError {
   readonly code = 'ACME_ORDER_TIMEOUT'

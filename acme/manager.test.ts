@@ -325,6 +325,34 @@ test('a certificate that could not be stored is served, and stored once the stor
   assert.equal(issuing.ca.orders.length, 1)
 })
 
+test('an order whose record outlived its certificate is not taken for a renewal', async () => {
+  await using issuing = await startTestIssuing()
+  const failing: CertificateStore = Object.create(issuing.store)
+  // As a crash between the two steps: the certificate is stored, the order's record is still there.
+  failing.remove = () => Promise.reject(new Error('crash'))
+  const before = await issuing.manager({ store: failing })
+  const first = await before.obtain(name, noAbort)
+  await before[Symbol.asyncDispose]()
+  const after = await issuing.manager()
+  await issuing.clock.advance(59 * dayMs)
+  assert.deepEqual([after.find(name)?.id, issuing.ca.orders.length], [first.id, 1])
+  await advanceUntil(issuing, hourMs, () => after.find(name)?.id !== first.id, 'renewed')
+  assert.equal(issuing.ca.orders.length, 2)
+})
+
+test('a set that is no longer asked for is served to its end and not renewed', async () => {
+  await using issuing = await startTestIssuing()
+  issuing.ca.behaviour.lifeMs = 3 * dayMs
+  const before = await issuing.manager()
+  const { id } = await before.ensure([name])
+  await before[Symbol.asyncDispose]()
+  const after = await issuing.manager()
+  await issuing.clock.advance(2.9 * dayMs)
+  assert.equal(after.find(name)?.id, id)
+  await issuing.clock.advance(dayMs)
+  assert.deepEqual([after.find(name), issuing.ca.orders.length, after.status()], [undefined, 1, []])
+})
+
 test('an instance that lost its lock writes nothing over the result of the one that took over', async () => {
   await using issuing = await startTestIssuing()
   const stuck: CertificateStore = Object.create(issuing.store)

@@ -1,24 +1,17 @@
 import type { Clock } from '../core/clock.ts'
-import { AppError, toProblem } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import type { Metrics } from '../core/metrics.ts'
 import type { Random } from '../core/random.ts'
-import { SingleFlight } from '../core/single-flight.ts'
-import type { AcmeClient } from './client/client.ts'
 import type { AcmeConfig } from './config.ts'
-import { ManagerStoppedError } from './errors.ts'
-import { CertificateTable, type HeldCertificate } from './issue/certificate-table.ts'
-import { DueQueue } from './issue/due-queue.ts'
-import { Issuer, type NameSet, type Renewing } from './issue/issuer.ts'
-import { parseName, parseNameSet, setIdOf, wildcardOf } from './issue/names.ts'
+import { Issuer } from './issue/issuer.ts'
+import { Keeper } from './issue/keeper.ts'
 import { openClient } from './issue/open-client.ts'
-import { type CertificateRecord, Records } from './issue/records.ts'
-import { Refusals } from './issue/refusals.ts'
-import { planRenewal, renewAtMs } from './issue/renewal-plan.ts'
-import { type AcmeMetrics, createAcmeMetrics } from './metrics.ts'
+import { Records } from './issue/records.ts'
+import type { CertificateStatus } from './issue/status.ts'
+import { createAcmeMetrics } from './metrics.ts'
 import type { CertificateStore, ChallengeResponder, IssuancePolicy, ServedCertificate } from './ports.ts'
-import { renewalIdOf } from './x509.ts'
 
+/** What a manager works with. */
 export interface ManagerPorts {
   store: CertificateStore
   /** In order of preference. */
@@ -28,21 +21,6 @@ export interface ManagerPorts {
   random: Random
   log: Log
   metrics: Metrics
-}
-
-/** One line of an admin page. Times are Unix milliseconds. */
-export interface CertificateStatus {
-  names: readonly string[]
-  /** `managed`: by configuration; `demand`: by a visitor's first connection. */
-  kind: 'managed' | 'demand'
-  state: 'valid' | 'ordering' | 'expired' | 'missing' | 'refused'
-  notAfterMs?: number
-  /** When it will be renewed, as far as known. */
-  renewAtMs?: number
-  /** The last failure, if nothing has succeeded since. */
-  failure?: { code: string; message: string; hint?: string | undefined; fault: string }
-  /** When it is looked at, or may be asked for, again. */
-  nextAtMs?: number
 }
 
 /** Certificates of one CA: kept, renewed, and obtained on demand. Satisfies the gateway's CertificateSource. */
@@ -74,334 +52,20 @@ export async function startCertificateManager(config: AcmeConfig, ports: Manager
   const stop = new AbortController()
   const opened = await openClient(config, { records, clock, metrics, signal: stop.signal })
   const issuer = new Issuer(config, { ...ports, client: opened.client, records, metrics })
-  const manager = new Manager(config, { ...ports, issuer, records, client: opened.client, counts: metrics, stop })
-  await manager.load()
+  const keeper = new Keeper(config, { ...ports, issuer, records, client: opened.client, counts: metrics, stop })
+  await keeper.load()
   return {
-    find: (serverName) => manager.find(serverName),
-    obtain: (serverName, signal) => manager.obtain(serverName, signal),
+    find: (serverName) => keeper.find(serverName),
+    obtain: (serverName, signal) => keeper.obtain(serverName, signal),
     httpChallenge: (host, token) => firstOf(ports.responders, (responder) => responder.httpChallenge?.(host, token)),
     alpnChallenge: (serverName) => firstOf(ports.responders, (responder) => responder.alpnChallenge?.(serverName)),
-    ensure: (names, signal) => manager.ensure(names, signal),
-    status: () => manager.status(),
+    ensure: (names, signal) => keeper.ensure(names, signal),
+    status: () => keeper.status(),
     async [Symbol.asyncDispose]() {
-      await manager.close()
+      await keeper.close()
       opened[Symbol.dispose]()
     },
   }
-}
-
-interface Parts extends Omit<ManagerPorts, 'metrics'> {
-  issuer: Issuer
-  records: Records
-  client: AcmeClient
-  counts: AcmeMetrics
-  stop: AbortController
-}
-
-interface SetState {
-  set: NameSet
-  held?: HeldCertificate | undefined
-  renewAtMs?: number | undefined
-  failure?: AppError | undefined
-  ordering: boolean
-  /** Where in the CA's renewal window this certificate is renewed, 0 to 1. */
-  place: number
-}
-
-const hourMs = 3_600_000
-// Trouble of the CA or of ours passes by itself; the caller's lasts until a person acts.
-const troubleRefusalMs = 2_000
-const loadsAtOnce = 16
-
-class Manager {
-  #config: AcmeConfig
-  #parts: Parts
-  #table = new CertificateTable()
-  #sets = new Map<string, SetState>()
-  /** Managed sets by each of their names: a name they cover never gets a certificate of its own. */
-  #managed = new Map<string, NameSet>()
-  #servable = 0
-  #refusals: Refusals
-  #flights = new SingleFlight<string, CertificateRecord>()
-  #running = new Set<Promise<unknown>>()
-  #queue: DueQueue
-
-  constructor(config: AcmeConfig, parts: Parts) {
-    this.#config = config
-    this.#parts = parts
-    this.#refusals = new Refusals(config.refusalsMax)
-    this.#queue = new DueQueue(parts.clock, (id) => this.#track(this.#look(id)))
-  }
-
-  find(serverName: string): ServedCertificate | undefined {
-    return this.#table.find(serverName.toLowerCase(), this.#parts.clock.nowMs())
-  }
-
-  async obtain(serverName: string, signal: AbortSignal): Promise<ServedCertificate> {
-    signal.throwIfAborted()
-    const name = parseName(serverName)
-    const found = this.find(name)
-    if (found !== undefined) return found
-    const set = this.#managedSetFor(name) ?? { id: setIdOf([name]), names: [name], kind: 'demand' }
-    const refused = this.#refusals.find(set.id, this.#parts.clock.nowMs())
-    if (refused !== undefined) throw refused
-    return servedOf(await within(this.#attempt(set), signal), this.#table)
-  }
-
-  async ensure(names: readonly string[], signal?: AbortSignal): Promise<ServedCertificate> {
-    const sorted = parseNameSet(names)
-    const id = setIdOf(sorted)
-    const state = this.#stateOf({ id, names: sorted, kind: 'managed' })
-    state.set = { ...state.set, kind: 'managed' }
-    for (const name of sorted) this.#managed.set(name, state.set)
-    const { held } = state
-    if (held !== undefined && held.record.notAfterMs > this.#parts.clock.nowMs()) return held.served
-    return servedOf(await within(this.#attempt(state.set), signal), this.#table)
-  }
-
-  status(): CertificateStatus[] {
-    const nowMs = this.#parts.clock.nowMs()
-    const known = [...this.#sets.values()].map((state) => statusOf(state, this.#queue.get(state.set.id), nowMs))
-    const refused = this.#refusals.list(nowMs).filter(([id]) => !this.#sets.has(id))
-    return [...known, ...refused.map(([, { names, error, untilMs }]) => refusedStatus(names, error, untilMs))]
-  }
-
-  /** Reads what the store has. A record that cannot be read is reported and left alone; nothing is ordered in its place. */
-  async load(): Promise<void> {
-    const { records, clock, log, issuer } = this.#parts
-    const ids = (await records.ids('certificate')).slice(0, this.#config.certificatesMax)
-    for (let at = 0; at < ids.length; at += loadsAtOnce) {
-      await Promise.all(ids.slice(at, at + loadsAtOnce).map((id) => this.#loadOne(id)))
-    }
-    for (const id of await records.ids('order')) {
-      const left = await issuer.unfinished(id)
-      if (left === undefined) continue
-      this.#stateOf(left)
-      this.#queue.set(id, clock.nowMs())
-    }
-    log.info('certificates loaded', { count: ids.length })
-  }
-
-  async close(): Promise<void> {
-    this.#queue[Symbol.dispose]()
-    this.#parts.stop.abort(new ManagerStoppedError())
-    await Promise.allSettled(this.#running)
-  }
-
-  async #loadOne(id: string): Promise<void> {
-    const { records, clock, log } = this.#parts
-    try {
-      const record = await records.read('certificate', id)
-      if (record !== undefined && record.notAfterMs > clock.nowMs()) this.#adopt(id, record)
-    } catch (error) {
-      log.error('a certificate in the store cannot be used', { id, error: (error as Error).message })
-    }
-  }
-
-  #managedSetFor(name: string): NameSet | undefined {
-    return this.#managed.get(name) ?? this.#managed.get(wildcardOf(name))
-  }
-
-  #stateOf(set: NameSet): SetState {
-    const known = this.#sets.get(set.id)
-    if (known !== undefined) return known
-    const state: SetState = { set, ordering: false, place: this.#parts.random.float() }
-    this.#sets.set(set.id, state)
-    return state
-  }
-
-  #adopt(id: string, record: CertificateRecord): void {
-    const { clock, random, counts } = this.#parts
-    const state = this.#stateOf({ id, names: record.names, kind: record.kind })
-    if (state.held?.record.certificatePem === record.certificatePem) return
-    const { held } = state
-    state.held = this.#table.put(id, record)
-    if (held !== undefined && held.served.id !== state.held.served.id) this.#table.remove(held)
-    state.failure = undefined
-    state.renewAtMs = renewAtMs(record)
-    state.place = random.float()
-    this.#refusals.delete(id)
-    // A first look within half a day asks the CA for its renewal window; spread, so that a restart makes no burst.
-    this.#queue.set(id, Math.min(state.renewAtMs, clock.nowMs() + 12 * hourMs * random.float()))
-    if (held === undefined) counts.certificates.set(++this.#servable)
-  }
-
-  /** One attempt at a set's certificate, shared by everybody who asks meanwhile. */
-  #attempt(set: NameSet, renewing?: Renewing): Promise<CertificateRecord> {
-    return this.#flights.run(set.id, () => this.#track(this.#try(set, renewing)))
-  }
-
-  async #try(set: NameSet, renewing?: Renewing): Promise<CertificateRecord> {
-    const { issuer, stop } = this.#parts
-    const state = this.#stateOf(set)
-    state.ordering = true
-    try {
-      const record = await issuer.issue(set, renewing, stop.signal)
-      this.#adopt(set.id, record)
-      return record
-    } catch (error) {
-      if (!stop.signal.aborted) this.#failed(state, error)
-      throw error
-    } finally {
-      state.ordering = false
-    }
-  }
-
-  #failed(state: SetState, error: unknown): void {
-    const { clock, log, counts } = this.#parts
-    const { id, names, kind } = state.set
-    const nowMs = clock.nowMs()
-    const problem = toProblem(error)
-    counts.refusals.add({ code: problem.code })
-    if (error instanceof AppError) {
-      state.failure = error
-      this.#refusals.add(id, { names, error, untilMs: this.#refusedUntilMs(error, nowMs) })
-    } else log.error('ordering a certificate failed unexpectedly', { names: names.join(','), error: String(error) })
-    const keep = kind === 'managed' || state.held !== undefined
-    if (!keep) {
-      this.#sets.delete(id)
-      this.#queue.delete(id)
-      return
-    }
-    log.warn('no certificate yet', { names: names.join(','), code: problem.code, reason: problem.detail })
-    this.#queue.set(id, this.#nextTryMs(state, error, nowMs))
-  }
-
-  /** Half to one and a half of the configured time, so that many names refused together do not come back together. */
-  #refusedUntilMs(error: AppError, nowMs: number): number {
-    const baseMs =
-      error.fault === 'caller' ? this.#config.refusalMs : Math.min(troubleRefusalMs, this.#config.refusalMs)
-    return Math.min(retryAtMsOf(error) ?? Number.POSITIVE_INFINITY, nowMs + baseMs * (0.5 + this.#parts.random.float()))
-  }
-
-  /** When a set that must have a certificate is tried again by itself. The ladder in the store has the last word. */
-  #nextTryMs(state: SetState, error: unknown, nowMs: number): number {
-    const leftMs = (state.held?.record.notAfterMs ?? nowMs) - nowMs
-    const pauseMs = state.set.kind === 'managed' ? 2_000 : Math.max(60_000, Math.min(hourMs, leftMs / 20))
-    return Math.max(retryAtMsOf(error) ?? 0, nowMs + pauseMs * (1 + this.#parts.random.float() * 0.1))
-  }
-
-  /** Compares what a set should have with what it has, and acts; every turn starts from the store, so a crash changes nothing. */
-  async #look(id: string): Promise<void> {
-    const state = this.#sets.get(id)
-    const { stop, log } = this.#parts
-    if (state === undefined || stop.signal.aborted) return
-    try {
-      await this.#lookAt(state)
-    } catch (error) {
-      // An attempt has reported and rescheduled itself; what remains is the look's own trouble with the store.
-      if (!stop.signal.aborted && this.#queue.get(id) === undefined && this.#sets.has(id)) {
-        log.warn('a certificate could not be looked at', {
-          names: state.set.names.join(','),
-          error: (error as Error).message,
-        })
-        this.#queue.set(id, this.#nextTryMs(state, error, this.#parts.clock.nowMs()))
-      }
-    }
-  }
-
-  async #lookAt(state: SetState): Promise<void> {
-    const { records, clock, issuer } = this.#parts
-    const { id, kind } = state.set
-    const stored = await records.read('certificate', id)
-    if (stored !== undefined && stored.notAfterMs > Math.max(clock.nowMs(), state.held?.record.notAfterMs ?? 0))
-      this.#adopt(id, stored)
-    const { held } = state
-    if (held === undefined || held.record.notAfterMs <= clock.nowMs()) {
-      const wanted = kind === 'managed' || (await issuer.unfinished(id)) !== undefined
-      if (wanted) await this.#attempt(state.set)
-      else this.#drop(state)
-      return
-    }
-    await this.#renewIfDue(state, held)
-  }
-
-  /** An expired certificate that only visitors asked for: the next visitor gets a new one. */
-  #drop(state: SetState): void {
-    if (state.held !== undefined) {
-      this.#table.remove(state.held)
-      this.#parts.counts.certificates.set(--this.#servable)
-    }
-    this.#sets.delete(state.set.id)
-  }
-
-  async #renewIfDue(state: SetState, held: HeldCertificate): Promise<void> {
-    const { clock, counts } = this.#parts
-    const { record } = held
-    const renewalId = renewalIdOf(record.certificatePem)
-    const window = await this.#askWindow(renewalId)
-    const step = planRenewal(record, window, { nowMs: clock.nowMs(), place: state.place })
-    if (step.do === 'wait') {
-      state.renewAtMs = step.renewAtMs
-      this.#queue.set(state.set.id, step.atMs)
-      return
-    }
-    await this.#attempt(state.set, { certificate: record, renewalId: window && renewalId }).catch((error: unknown) => {
-      if (record.notAfterMs - clock.nowMs() < (record.notAfterMs - record.notBeforeMs) / 4) counts.late.add()
-      throw error
-    })
-  }
-
-  /** The CA's renewal window. Its absence must never hinder a renewal, so trouble counts as none. */
-  async #askWindow(renewalId: string | undefined) {
-    if (renewalId === undefined) return undefined
-    const { client, log, stop } = this.#parts
-    return client.renewalWindow(renewalId, stop.signal).catch((error: unknown) => {
-      log.debug('no renewal information', { error: (error as Error).message })
-      return undefined
-    })
-  }
-
-  #track<T>(work: Promise<T>): Promise<T> {
-    this.#running.add(work)
-    const forget = () => void this.#running.delete(work)
-    work.then(forget, forget)
-    return work
-  }
-}
-
-function statusOf(
-  { set, held, renewAtMs: dueMs, failure, ordering }: SetState,
-  nextAtMs: number | undefined,
-  nowMs: number,
-): CertificateStatus {
-  const notAfterMs = held?.record.notAfterMs
-  const state =
-    notAfterMs !== undefined && notAfterMs > nowMs
-      ? 'valid'
-      : ordering
-        ? 'ordering'
-        : notAfterMs === undefined
-          ? 'missing'
-          : 'expired'
-  return {
-    names: set.names,
-    kind: set.kind,
-    state,
-    ...(notAfterMs === undefined ? {} : { notAfterMs }),
-    ...(dueMs === undefined ? {} : { renewAtMs: dueMs }),
-    ...(failure === undefined ? {} : { failure: failureOf(failure) }),
-    ...(nextAtMs === undefined ? {} : { nextAtMs }),
-  }
-}
-
-function refusedStatus(names: readonly string[], error: AppError, nextAtMs: number): CertificateStatus {
-  return { names, kind: 'demand', state: 'refused', failure: failureOf(error), nextAtMs }
-}
-
-function failureOf({ code, message, hint, fault }: AppError): NonNullable<CertificateStatus['failure']> {
-  return { code, message, hint, fault }
-}
-
-function retryAtMsOf(error: unknown): number | undefined {
-  const details = error instanceof AppError ? (error.details as { retryAtMs?: unknown } | undefined) : undefined
-  return typeof details?.retryAtMs === 'number' ? details.retryAtMs : undefined
-}
-
-function servedOf(record: CertificateRecord, table: CertificateTable): ServedCertificate {
-  const found = table.find(record.names[0] as string, record.notAfterMs - 1)
-  if (found === undefined) throw new ManagerStoppedError()
-  return found
 }
 
 function firstOf<T, R>(items: readonly T[], pick: (item: T) => R | undefined): R | undefined {
@@ -410,14 +74,4 @@ function firstOf<T, R>(items: readonly T[], pick: (item: T) => R | undefined): R
     if (found !== undefined) return found
   }
   return undefined
-}
-
-/** Waits for shared work until the caller's signal; the work itself goes on. */
-function within<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return work
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason)
-    signal.addEventListener('abort', onAbort, { once: true })
-    void work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
-  })
 }

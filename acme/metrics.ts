@@ -7,6 +7,7 @@ export interface AcmeMetrics {
   orderSeconds: HistogramMetric
   refusals: CounterMetric
   certificates: GaugeMetric
+  clockOffset: GaugeMetric
   late: CounterMetric
 }
 
@@ -28,6 +29,10 @@ export function createAcmeMetrics(metrics: Metrics): AcmeMetrics {
     ),
     refusals: metrics.counter('acme_refusals_total', 'Certificates not ordered, by the code of the reason.', ['code']),
     certificates: metrics.gauge('acme_certificates', 'Certificates that can be served now.'),
+    clockOffset: metrics.gauge(
+      'acme_clock_offset_seconds',
+      "The authority's clock minus ours, at its last reply; whole seconds.",
+    ),
     late: metrics.counter(
       'acme_late_renewals_total',
       'Failed renewals of certificates with less than a quarter of their life left.',

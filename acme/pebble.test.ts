@@ -150,7 +150,7 @@ for (const when of ['challenge', 'stored'] as const) {
     const { directoryUrl, caFile } = pebble
     const task = { directoryUrl, caFile, storeDir, managementUrl: zone.managementUrl, name, when }
     assert.equal(await runUntilKilled(task), 'SIGKILL')
-    const left = (await recordsOf(storeDir)).filter((record) => 'orderUrl' in record)
+    const left = (await recordsOf(storeDir)).filter((record) => 'startedAtMs' in record)
     assert.equal(left.length, when === 'challenge' ? 1 : 0)
     await using store = await openDirectoryStore(storeDir)
     const log = memoryLog()

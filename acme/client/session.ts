@@ -1,5 +1,5 @@
 import type { Clock } from '../../core/clock.ts'
-import type { CounterMetric } from '../../core/metrics.ts'
+import type { CounterMetric, GaugeMetric } from '../../core/metrics.ts'
 import { CaReplyError, CaUnreachableError } from '../errors.ts'
 import type { AccountKey } from './jws.ts'
 import { NoncePool } from './nonce-pool.ts'
@@ -15,6 +15,7 @@ export interface SessionOptions {
   /** Longest wait that a `Retry-After` of the CA can impose. */
   retryAfterMsMax: number
   requests: CounterMetric
+  clockOffset: GaugeMetric
 }
 
 export interface SignedCall {
@@ -99,7 +100,14 @@ export class AcmeSession {
     })
     this.#nonces.add(reply.headers['replay-nonce'])
     requests.add({ method, outcome: reply.status < 400 ? 'ok' : 'refused' })
+    this.#compareClocks(reply)
     return reply
+  }
+
+  /** A wrong clock here makes certificates look expired, or not yet valid; the CA's `Date` shows it. */
+  #compareClocks(reply: AcmeReply): void {
+    const offsetMs = Date.parse(reply.headers.date ?? '') - this.#options.clock.nowMs()
+    if (!Number.isNaN(offsetMs)) this.#options.clockOffset.set(Math.round(offsetMs / 1_000))
   }
 
   #accept(reply: AcmeReply): AcmeReply {

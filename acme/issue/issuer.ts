@@ -8,18 +8,18 @@ import type { Order } from '../client/resources.ts'
 import type { AcmeConfig } from '../config.ts'
 import {
   BackingOffError,
-  BudgetUsedUpError,
+  CertificateUnusableError,
   type FailureSummary,
+  NoChallengeError,
   OrderedElsewhereError,
   PolicyFailedError,
 } from '../errors.ts'
 import type { AcmeMetrics } from '../metrics.ts'
 import type { ChallengeResponder, IssuancePolicy, Lock } from '../ports.ts'
 import { createKeyPem, readLeaf } from '../x509.ts'
-import { type Limit, takeOne } from './budget.ts'
+import { Budgets } from './budgets.ts'
 import { isCaTrouble, nextFailure } from './ladder.ts'
 import { keepLock } from './lock.ts'
-import { registeredDomainOf } from './names.ts'
 import type { CertificateRecord, OrderRecord, Records } from './records.ts'
 import { abandonOrder, runOrder } from './run-order.ts'
 import { Turnstile } from './turnstile.ts'
@@ -60,12 +60,14 @@ export class Issuer {
   #config: AcmeConfig
   #ports: IssuerPorts
   #turnstile: Turnstile
+  #budgets: Budgets
   /** Set while the CA is in trouble: no name is blamed, and nobody asks it. */
   #caPause: FailureSummary | undefined
 
   constructor(config: AcmeConfig, ports: IssuerPorts) {
     this.#config = config
     this.#ports = ports
+    this.#budgets = new Budgets(config, ports)
     this.#turnstile = new Turnstile({ insideMax: config.ordersInFlightMax, waitingMax: config.ordersQueuedMax })
   }
 
@@ -137,8 +139,8 @@ export class Issuer {
     await this.#verifyMayTry(set)
     const { records, clock, random, log, metrics } = this.#ports
     const failure = await records.read('failure', set.id)
-    const left = await records.read('order', set.id)
-    if (left === undefined) await this.#spendBudgets(set, renewing, signal)
+    const left = await this.#left(set, renewing)
+    if (left === undefined) await this.#budgets.spend(set.names, renewing === undefined ? 'new' : 'renewal', signal)
     const kind = left ? 'resumed' : renewing ? 'renewal' : 'new'
     const startedAtMs = clock.monotonicMs()
     try {
@@ -156,10 +158,21 @@ export class Issuer {
       if (!signal.aborted && isFromCa(error)) {
         const next = nextFailure(failure, error, { nowMs: clock.nowMs(), random })
         if (isCaTrouble(error)) this.#caPause = nextFailure(this.#caPause, error, { nowMs: clock.nowMs(), random })
-        await records.write('failure', set.id, next, lock)
+        await records
+          .write('failure', set.id, next, lock)
+          .catch((cause: Error) => log.warn('a failure was not stored', { reason: cause.message }))
       }
       throw error
     }
+  }
+
+  /**
+   * The order that was left behind, unless it is the one that the certificate at hand came from: a crash, or a store that failed,
+   * just after that had been stored.
+   */
+  async #left(set: NameSet, renewing: Renewing | undefined): Promise<OrderRecord | undefined> {
+    const order = await this.#ports.records.read('order', set.id)
+    return order?.orderUrl === renewing?.certificate.orderUrl ? undefined : order
   }
 
   /** Carries an order, resumed or new, to a stored certificate. */
@@ -192,15 +205,18 @@ export class Issuer {
       this.#caPause = undefined
     } catch (error) {
       if (!signal.aborted && isFinal(error)) {
-        await records.remove('order', set.id, lock)
+        // Neither may hide the reason. An order that stays behind is found useless when it is resumed.
+        await records.remove('order', set.id, lock).catch(() => {})
         await abandonOrder(order, client, signal).catch(() => {})
       }
       throw error
     }
     const { notBeforeMs, notAfterMs } = readLeaf(certificatePem)
+    const { names, kind } = set
     const record: CertificateRecord = {
-      names: set.names,
-      kind: set.kind,
+      names,
+      kind,
+      orderUrl: order.url,
       certificatePem,
       keyPem,
       notBeforeMs,
@@ -262,44 +278,15 @@ export class Issuer {
       return client.newOrder(set.names, { profile }, signal)
     }
   }
-
-  async #spendBudgets(set: NameSet, renewing: Renewing | undefined, signal: AbortSignal): Promise<void> {
-    const { budgets } = this.#config
-    if (renewing !== undefined) return this.#spend('renewals', budgets.renewals, signal)
-    const domains = new Set(set.names.map(registeredDomainOf))
-    for (const domain of domains) await this.#spend(`domain.${domain}`, budgets.ordersPerDomain, signal)
-    await this.#spend('orders', budgets.orders, signal)
-  }
-
-  async #spend(id: string, limit: Limit, signal: AbortSignal): Promise<void> {
-    const { records, clock, random } = this.#ports
-    let lock = await records.lock('budget', id, this.#config.lockHoldMs)
-    while (lock === undefined) {
-      await clock.sleep(10 + 40 * random.float(), signal)
-      lock = await records.lock('budget', id, this.#config.lockHoldMs)
-    }
-    try {
-      const before = await records.read('budget', id)
-      const taken = takeOne(before?.fullAtMs, clock.nowMs(), limit)
-      if ('retryAtMs' in taken) throw new BudgetUsedUpError(id, limit, taken.retryAtMs)
-      await records.write('budget', id, taken, lock)
-    } finally {
-      await records.unlock(lock).catch(() => {})
-    }
-  }
 }
 
 /** Whether the failure came out of the conversation with the CA, and so counts for the ladder. */
 function isFromCa(error: unknown): boolean {
-  return (
-    error instanceof AcmeProblemError ||
-    isCaTrouble(error) ||
-    (error instanceof AppError && error.code === 'ACME_NO_CHALLENGE')
-  )
+  return isFinal(error) || error instanceof AcmeProblemError || isCaTrouble(error)
 }
 
-/** Whether the CA has spoken its last word on an order, so that it is of no further use. */
+/** Whether the last word on an order is spoken, so that it is of no further use. */
 function isFinal(error: unknown): boolean {
-  if (error instanceof AppError && error.code === 'ACME_NO_CHALLENGE') return true
+  if (error instanceof NoChallengeError || error instanceof CertificateUnusableError) return true
   return error instanceof AcmeProblemError && !isCaTrouble(error) && error.problem.type !== 'rateLimited'
 }

@@ -19,12 +19,14 @@ export async function openClient(
 ): Promise<{ client: AcmeClient } & Disposable> {
   const transport = await createTransport(config)
   const { directoryUrl, retryAfterMsMax } = config
+  const { requests, clockOffset } = ports.metrics
   const session = new AcmeSession({
     directoryUrl,
     transport,
     clock: ports.clock,
     retryAfterMsMax,
-    requests: ports.metrics.requests,
+    requests,
+    clockOffset,
   })
   const key = await openAccountKey(await accountJwk(config, ports))
   return { client: new AcmeClient(session, key, config), [Symbol.dispose]: () => transport[Symbol.dispose]() }

@@ -10,6 +10,7 @@ const certificateShape = z.object({
   names: z.array(z.string()),
   /** `managed`: asked for by the operator; `demand`: by a visitor, and subject to the policy again at renewal. */
   kind: z.enum(['managed', 'demand']),
+  orderUrl: z.string(),
   certificatePem: z.string(),
   keyPem: z.string(),
   notBeforeMs: ms,

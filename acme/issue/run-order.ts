@@ -3,7 +3,7 @@ import type { AcmeClient } from '../client/client.ts'
 import { pollUntil } from '../client/poll.ts'
 import { AcmeProblemError, parseProblem, problemError } from '../client/problem.ts'
 import type { Authorization, Challenge, Order } from '../client/resources.ts'
-import { CaReplyError, NoChallengeError } from '../errors.ts'
+import { CertificateUnusableError, NoChallengeError } from '../errors.ts'
 import type { ChallengeResponder } from '../ports.ts'
 import { createCsr, readLeaf } from '../x509.ts'
 import { isCovered } from './names.ts'
@@ -88,7 +88,10 @@ function chooseChallenge(
     )
     return challenge === undefined ? [] : [{ challenge, responder }]
   })
-  const chosen = fitting[work.failures % Math.max(1, fitting.length)]
+  // One that the CA is validating already, from before a crash, cannot be changed any more.
+  const chosen =
+    fitting.find(({ challenge }) => challenge.status === 'processing') ??
+    fitting[work.failures % Math.max(1, fitting.length)]
   if (chosen !== undefined) return chosen
   const name = authorization.wildcard ? `*.${value}` : value
   const offered = authorization.challenges.map((challenge) => challenge.type)
@@ -132,9 +135,8 @@ function namesOf(order: Order): string[] {
 }
 
 function verifyChain(chain: string, keyPem: string, names: readonly string[], nowMs: number): void {
-  const fault = chainFault(chain, keyPem, names, nowMs)
-  if (fault !== undefined)
-    throw new CaReplyError(`The certificate authority sent a certificate that cannot be used: ${fault}.`)
+  const why = chainFault(chain, keyPem, names, nowMs)
+  if (why !== undefined) throw new CertificateUnusableError(names, why)
 }
 
 function chainFault(chain: string, keyPem: string, names: readonly string[], nowMs: number): string | undefined {
