@@ -30,33 +30,39 @@ export async function importFile(
       yield chunk
     }
   }
-  const cid = await importAll([{ path: '', content: counted() }], sink, false)
-  return { cid, sizeBytes }
+  const [root] = await importAll([{ path: '', content: counted() }], sink, false)
+  if (!root) throw new MalformedBlockError('Nothing was given to import.')
+  return { cid: root.cid, sizeBytes }
 }
 
-/** Cuts a directory into blocks the way `ipfs add -r` does. @returns the directory's CID */
-export function importDirectory(
+/** Cuts a directory into blocks the way `ipfs add -r` does. @returns the CIDs of the directory and of each file by path */
+export async function importDirectory(
   files: Iterable<SourceFile> | AsyncIterable<SourceFile>,
   sink: BlockSink,
-): Promise<string> {
-  return importAll(files, sink, true)
+): Promise<{ cid: string; fileCids: Record<string, string> }> {
+  const entries = await importAll(files, sink, true)
+  const root = entries.at(-1)
+  if (root?.path !== '') throw new MalformedBlockError('Nothing was given to import.')
+  return { cid: root.cid, fileCids: Object.fromEntries(entries.slice(0, -1).map(({ path, cid }) => [path, cid])) }
 }
 
+/** @returns files first, then the directories that hold them, the root last */
 async function importAll(
   files: Iterable<SourceFile> | AsyncIterable<SourceFile>,
   sink: BlockSink,
-  wrap: boolean,
-): Promise<string> {
+  wrapWithDirectory: boolean,
+): Promise<{ path: string; cid: string }[]> {
   const store = {
     async put(cid: CID, bytes: Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<CID> {
       await sink(cid.toString(), bytes instanceof Uint8Array ? bytes : await concat(bytes))
       return cid
     },
   }
-  let root: CID | undefined
-  for await (const { cid } of importer(files, store, { profile, wrapWithDirectory: wrap })) root = cid
-  if (!root) throw new MalformedBlockError('Nothing was given to import.')
-  return root.toString()
+  const entries: { path: string; cid: string }[] = []
+  for await (const { cid, path } of importer(files, store, { profile, wrapWithDirectory })) {
+    entries.push({ path: path ?? '', cid: cid.toString() })
+  }
+  return entries
 }
 
 /** What a CID stands for. A directory is not followed here. */

@@ -1,0 +1,33 @@
+import { z } from '../../core/schema.ts'
+
+/** Configuration of the network client. */
+export const clientConfigSchema = z.object({
+  ccnUrls: z
+    .array(z.url())
+    .min(1)
+    .describe('Base URLs of core channel nodes, best first; the next is asked when one fails or lies.'),
+  corechannelAddress: z
+    .string()
+    .default('0xa1B3bb7d2332383D96b7796B908fB7f7F3c2Be10')
+    .describe('Account whose aggregate "corechannel" lists the compute hosts.'),
+  allowPrivateHosts: z
+    .boolean()
+    .default(false)
+    .describe('Accept hosts at private and loopback addresses. For a network on one machine.'),
+  timeoutMs: z.number().int().min(1).default(5_000).describe('How long a node may take to start its answer.'),
+  messageKeepMs: z.number().int().min(0).default(30_000).describe('How long the status of a message is believed.'),
+  hostsKeepMs: z.number().int().min(0).default(10_000).describe('How long the list of hosts is believed.'),
+  executionsPollMs: z
+    .number()
+    .int()
+    .min(10)
+    .default(2_000)
+    .describe('How often hosts are asked what they run, while anyone asks.'),
+  pollIdleMs: z
+    .number()
+    .int()
+    .min(0)
+    .default(60_000)
+    .describe('Hosts are no longer asked after this time without interest.'),
+})
+export type ClientConfig = z.infer<typeof clientConfigSchema>

@@ -1,0 +1,325 @@
+import type { Clock } from '../../core/clock.ts'
+import type { Log } from '../../core/log.ts'
+import type { Random } from '../../core/random.ts'
+import { z } from '../../core/schema.ts'
+import { SingleFlight } from '../../core/single-flight.ts'
+import { carBlockBytesMax } from '../protocol/car.ts'
+import { parseCid, verifyBlock } from '../protocol/cid.ts'
+import { HashMismatchError } from '../protocol/errors.ts'
+import { hashKind } from '../protocol/item-hash.ts'
+import { findRuntime } from '../protocol/runtimes.ts'
+import { openUnixfs } from '../protocol/unixfs.ts'
+import type { HostLookup } from './address-policy.ts'
+import { createCcnPool, readBytesAnswer, readJsonAnswer } from './ccn-pool.ts'
+import { clientConfigSchema } from './config.ts'
+import { AnswerForgedError, ForgottenItemError, UnknownItemError, WrongTypeError } from './errors.ts'
+import { hashChecked } from './hash-checked.ts'
+import { type HostCandidate, HostList } from './hosts.ts'
+import { KeptMessages } from './kept-messages.ts'
+import { createPublisher, type Publisher } from './publish.ts'
+import { Subscription } from './subscription.ts'
+import { type VerifiedMessage, verifyMessage } from './verified-message.ts'
+
+/** Settings as in `clientConfigSchema`, defaults applied to what is left out. */
+export interface NetworkClientOptions extends Partial<z.input<typeof clientConfigSchema>> {
+  ccnUrls: string[]
+  clock: Clock
+  random: Random
+  log: Log
+  /** How host names are looked up for vetting; the system's way by default. */
+  lookup?: HostLookup
+}
+
+/** An entry of an owner's `domains` aggregate. */
+export interface DomainEntry {
+  kind: 'program' | 'instance' | 'ipfs'
+  itemHash: string
+}
+
+/** Asks the network, and believes only what it can check. Disposing stops polling and subscriptions. */
+export interface NetworkClient extends Publisher, AsyncDisposable {
+  /** A processed message, hash, signature and permission checked here; undefined when unknown, pending, refused or forgotten. */
+  message(itemHash: string, signal: AbortSignal): Promise<VerifiedMessage | undefined>
+  /** @throws UnknownItemError (404), ForgottenItemError (410), WrongTypeError (422) */
+  program(itemHash: string, signal: AbortSignal): Promise<{ content: Record<string, unknown>; owner: string }>
+  /** The file behind a STORE's item hash or tag; with `useLatest` that of its newest update by the same owner. */
+  fileHash(ref: string, owner: string, useLatest: boolean, signal: AbortSignal): Promise<string>
+  /** Bytes of a file. By SHA-256: not verified here. By CID: verified block by block. */
+  file(hash: string, signal: AbortSignal): AsyncIterable<Uint8Array>
+  /** Bytes of a file; ends with HashMismatchError when they are not those of the hash. Use nothing before the end. */
+  verifiedFile(hash: string, signal: AbortSignal): AsyncIterable<Uint8Array>
+  /** One block, checked against its CID; nodes that give other bytes are passed over. */
+  block(cid: string, signal: AbortSignal): Promise<Uint8Array>
+  /** The merged aggregate as a node gives it: NOT verified. undefined when there is none. */
+  aggregate(owner: string, key: string, signal: AbortSignal): Promise<Record<string, unknown> | undefined>
+  /** One top-level member of an aggregate, from the newest signed element that holds it. */
+  aggregateMember(owner: string, key: string, member: string, signal: AbortSignal): Promise<unknown>
+  domainEntry(owner: string, host: string, signal: AbortSignal): Promise<DomainEntry | undefined>
+  /** Hosts that may run a program. @throws as `program` */
+  hosts(itemHash: string, signal: AbortSignal): Promise<readonly HostCandidate[]>
+  onMessage(listener: (message: VerifiedMessage) => void): Disposable
+  /** Calls back with the ref of each STORE that was processed: its own hash, and the one that it updates. */
+  onFileChanged(listener: (ref: string) => void): Disposable
+}
+
+const statusSchema = z.looseObject({ status: z.string(), message: z.unknown().optional() })
+const listSchema = z.looseObject({ messages: z.array(z.unknown()), next_cursor: z.string().nullish() })
+const aggregatesSchema = z.looseObject({ data: z.record(z.string(), z.record(z.string(), z.unknown())) })
+const domainSchema = z.looseObject({ type: z.enum(['program', 'instance', 'ipfs']), message_id: z.string() })
+// 200 messages of 200,000 characters would be 40 MB; real lists are far smaller, and a node must not fill our memory.
+const listBytesMax = 16_777_216
+const contentBytesMax = 1_048_576
+const pageSize = 50
+const pagesMax = 20
+
+/** Makes a client of the network. Nothing is asked before it is used. */
+export function createNetworkClient(options: NetworkClientOptions): NetworkClient {
+  const { clock, random, log, lookup, ...given } = options
+  const config = clientConfigSchema.parse(given)
+  const pool = createCcnPool(config.ccnUrls, clock, config.timeoutMs)
+  const kept = new KeptMessages(clock, config.messageKeepMs)
+  const flights = new SingleFlight<string, { status: string; message?: VerifiedMessage }>()
+
+  const readContent = (hash: string, signal: AbortSignal): Promise<Uint8Array> =>
+    collect(client.verifiedFile(hash, signal), contentBytesMax)
+  const verify = (json: unknown, signal: AbortSignal): Promise<VerifiedMessage> =>
+    verifyMessage(
+      json,
+      (hash) => readContent(hash, signal),
+      (owner) => client.aggregate(owner, 'security', signal),
+    )
+
+  async function readStatus(
+    itemHash: string,
+    signal: AbortSignal,
+  ): Promise<{ status: string; message?: VerifiedMessage }> {
+    const path = `/api/v0/messages/${encodeURIComponent(itemHash)}`
+    return pool.ask(path, `the message ${itemHash}`, { signal }, async (response) => {
+      const { status, message: json } = statusSchema.parse(await readJsonAnswer(response, listBytesMax))
+      if (status !== 'processed' && status !== 'removing') return { status }
+      const message = await verify(json, signal)
+      if (message.itemHash !== itemHash)
+        throw new HashMismatchError(`The node gave ${message.itemHash} for ${itemHash}.`)
+      return { status, message }
+    })
+  }
+
+  /** The status of a message as nodes tell it, and the message itself as verified. 404s are not remembered. */
+  async function find(itemHash: string, signal: AbortSignal): Promise<{ status: string; message?: VerifiedMessage }> {
+    const known = kept.get(itemHash)
+    if (known) return known
+    signal.throwIfAborted()
+    // Shared by all who ask meanwhile, so it must not end with the first of them.
+    const found = await flights.run(itemHash, () => readStatus(itemHash, AbortSignal.timeout(config.timeoutMs * 4)))
+    kept.set(itemHash, found)
+    return found
+  }
+
+  /** Verified messages of a list, page by page. One that does not verify makes the page that of a liar: the next node is asked. */
+  async function* list(query: Record<string, string>, signal: AbortSignal): AsyncIterable<VerifiedMessage[]> {
+    let cursor: string | undefined = ''
+    for (let page = 0; page < pagesMax && cursor !== undefined; page++) {
+      const parameters = new URLSearchParams({ ...query, pagination: String(pageSize), cursor })
+      const answer: { messages: VerifiedMessage[]; next: string | undefined } = await pool.ask(
+        `/api/v0/messages.json?${parameters}`,
+        'a list of messages',
+        { signal },
+        async (response) => {
+          const { messages, next_cursor } = listSchema.parse(await readJsonAnswer(response, listBytesMax))
+          const verified = await Promise.all(messages.slice(0, pageSize).map((json) => verify(json, signal)))
+          return { messages: verified, next: next_cursor ?? undefined }
+        },
+      )
+      yield answer.messages
+      cursor = answer.messages.length > 0 ? answer.next : undefined
+    }
+  }
+
+  async function* missed(sinceSeconds: number, signal: AbortSignal): AsyncIterable<unknown> {
+    const query = { startDate: String(Math.max(1, Math.floor(sinceSeconds))), sortOrder: '1' }
+    for await (const messages of list(query, signal)) for (const { message } of messages) yield message
+  }
+
+  const hostList = new HostList({
+    clock,
+    allowPrivateHosts: config.allowPrivateHosts,
+    keepMs: config.hostsKeepMs,
+    pollMs: config.executionsPollMs,
+    idleMs: config.pollIdleMs,
+    timeoutMs: config.timeoutMs,
+    lookup,
+    readNodes: (signal) => client.aggregateMember(config.corechannelAddress, 'corechannel', 'resource_nodes', signal),
+  })
+  const subscription = new Subscription({
+    clock,
+    random,
+    log,
+    url: (attempt) => {
+      const urls = pool.urls()
+      return urls[attempt % urls.length] as string
+    },
+    verify,
+    missed,
+  })
+  const listen = (listener: (message: VerifiedMessage) => void): Disposable =>
+    subscription.add((message) => {
+      if (message.type === 'FORGET') for (const hash of refList(message.content.hashes)) kept.drop(hash)
+      if (message.type === 'AGGREGATE' && message.content.key === 'corechannel') hostList.forget()
+      listener(message)
+    })
+
+  const client: NetworkClient = {
+    ...createPublisher(pool, clock),
+    async message(itemHash, signal) {
+      if (!hashKind(itemHash)) return undefined
+      try {
+        return (await find(itemHash, signal)).message
+      } catch (error) {
+        if (error instanceof UnknownItemError) return undefined
+        throw error
+      }
+    },
+    async program(itemHash, signal) {
+      if (!hashKind(itemHash)) throw new UnknownItemError(`"${itemHash.slice(0, 80)}" is no message hash.`)
+      const { status, message } = await find(itemHash, signal)
+      if (status === 'forgotten' || status === 'removed')
+        throw new ForgottenItemError(`The program ${itemHash} was ${status}.`)
+      if (!message) throw new UnknownItemError(`The message ${itemHash} is ${status}.`)
+      if (message.type === 'PROGRAM') return { content: message.content, owner: message.owner }
+      throw new WrongTypeError(`The message ${itemHash} is a ${message.type}, not a PROGRAM.`, {
+        hint: 'Point the name at the item hash of the PROGRAM message, not at that of its code.',
+      })
+    },
+    async fileHash(ref, owner, useLatest, signal) {
+      const original = hashKind(ref) ? await store(ref, signal) : undefined
+      if (original && !useLatest) return String(original.content.item_hash)
+      const [address, name] = tagOf(ref, original?.owner ?? owner)
+      const query = { msgTypes: 'STORE', owners: address, refs: name }
+      let latest = original
+      for await (const page of list(query, signal)) {
+        for (const update of page) if (isUpdate(update, address, name) && isLater(update, latest)) latest = update
+      }
+      if (latest) return String(latest.content.item_hash)
+      throw new UnknownItemError(`No file is stored under ${ref}.`)
+    },
+    file(hash, signal) {
+      return hashKind(hash) === 'ipfs' ? fileByCid(hash, signal) : fileByHash(hash, signal)
+    },
+    verifiedFile(hash, signal) {
+      return hashKind(hash) === 'ipfs' ? fileByCid(hash, signal) : hashChecked(hash, fileByHash(hash, signal))
+    },
+    async block(text, signal) {
+      const cid = parseCid(text)
+      return pool.ask(`/ipfs/${text}?format=raw`, `the block ${text}`, { signal }, async (response) => {
+        const bytes = await readBytesAnswer(response, carBlockBytesMax)
+        verifyBlock(cid, bytes)
+        return bytes
+      })
+    },
+    async aggregate(owner, key, signal) {
+      const path = `/api/v0/aggregates/${encodeURIComponent(owner)}.json?keys=${encodeURIComponent(key)}`
+      try {
+        return await pool.ask(path, `the aggregate ${key}`, { signal }, async (response) => {
+          const { data } = aggregatesSchema.parse(await readJsonAnswer(response, listBytesMax))
+          return data[key]
+        })
+      } catch (error) {
+        if (error instanceof UnknownItemError) return undefined
+        throw error
+      }
+    },
+    async aggregateMember(owner, key, member, signal) {
+      const query = { msgTypes: 'AGGREGATE', owners: owner, contentKeys: key }
+      for await (const page of list(query, signal)) {
+        const elements = page.filter((element) => element.owner === owner && keyOf(element) === key)
+        const holding = elements.filter(({ content }) => Object.hasOwn(content.content as object, member))
+        // Newest by signed time: the merge lets the last writer of a member win.
+        const newest = holding.sort((a, b) => (isLater(a, b) ? -1 : 1))[0]
+        if (newest) return (newest.content.content as Record<string, unknown>)[member]
+      }
+      return undefined
+    },
+    async domainEntry(owner, host, signal) {
+      const entry = domainSchema.safeParse(await client.aggregateMember(owner, 'domains', host, signal))
+      if (!entry.success || !hashKind(entry.data.message_id)) return undefined
+      return { kind: entry.data.type, itemHash: entry.data.message_id }
+    },
+    async hosts(itemHash, signal) {
+      await client.program(itemHash, signal)
+      return hostList.candidates(itemHash, signal)
+    },
+    onMessage: listen,
+    onFileChanged: (listener) =>
+      listen(({ type, itemHash, content }) => {
+        if (type !== 'STORE') return
+        listener(itemHash)
+        if (typeof content.ref === 'string') listener(content.ref)
+      }),
+    async [Symbol.asyncDispose]() {
+      await Promise.all([hostList[Symbol.asyncDispose](), subscription[Symbol.asyncDispose]()])
+    },
+  }
+  return client
+
+  async function store(ref: string, signal: AbortSignal): Promise<VerifiedMessage> {
+    const { status, message } = await find(ref, signal)
+    if (status === 'forgotten') throw new ForgottenItemError(`The file of ${ref} was forgotten.`)
+    if (message?.type === 'STORE') return message
+    const runtime = findRuntime(ref)
+    const hint = runtime
+      ? `It names the built-in runtime ${runtime}, which hosts have without asking.`
+      : 'Use the item hash of a STORE.'
+    throw new WrongTypeError(`The message ${ref} is no STORE (${message?.type ?? status}).`, { hint })
+  }
+
+  async function* fileByHash(hash: string, signal: AbortSignal): AsyncIterable<Uint8Array> {
+    const path = `/api/v0/storage/raw/${encodeURIComponent(hash)}`
+    const body = await pool.ask(path, `the file ${hash}`, { signal }, async (response) => {
+      if (!response.ok) throw new AnswerForgedError(`The node answered ${response.status}.`)
+      return response.body ?? undefined
+    })
+    yield* body as AsyncIterable<Uint8Array>
+  }
+
+  async function* fileByCid(cid: string, signal: AbortSignal): AsyncIterable<Uint8Array> {
+    const entry = await openUnixfs(cid, (asked) => client.block(asked, signal))
+    if (entry?.kind !== 'file') throw new WrongTypeError(`The CID ${cid} is a directory, not a file.`)
+    yield* entry.stream()
+  }
+}
+
+function keyOf({ content }: VerifiedMessage): unknown {
+  const { key } = content
+  return typeof key === 'object' && key !== null ? (key as { name?: unknown }).name : key
+}
+
+/** Splits `<address>/<name>`; a hash or a bare name belongs to `owner`. */
+function tagOf(ref: string, owner: string): [string, string] {
+  const at = ref.indexOf('/')
+  return at < 0 ? [owner, ref] : [ref.slice(0, at), ref.slice(at + 1)]
+}
+
+function isUpdate({ type, owner, content }: VerifiedMessage, address: string, name: string): boolean {
+  return type === 'STORE' && owner === address && content.ref === name
+}
+
+function isLater(a: VerifiedMessage, b: VerifiedMessage | undefined): boolean {
+  if (!b) return true
+  const [timeA, timeB] = [Number(a.content.time), Number(b.content.time)]
+  return timeA > timeB || (timeA === timeB && a.itemHash > b.itemHash)
+}
+
+function refList(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((item) => typeof item === 'string') : []
+}
+
+async function collect(source: AsyncIterable<Uint8Array>, bytesMax: number): Promise<Uint8Array> {
+  const parts: Uint8Array[] = []
+  let total = 0
+  for await (const part of source) {
+    total += part.length
+    if (total > bytesMax) throw new AnswerForgedError(`A message content has more than ${bytesMax} bytes.`)
+    parts.push(part)
+  }
+  return Buffer.concat(parts)
+}
