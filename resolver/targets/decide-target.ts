@@ -215,9 +215,10 @@ function replaceRecord(records: readonly ReportedRecord[], advice: ReportedRecor
   return [...records.filter((r) => r.record !== advice.record || r.type !== advice.type), advice]
 }
 
+/** The smallest TTL of the records that are there. Absences count only when there is nothing else: their TTL is short everywhere. */
 function smallestTtl(facts: DomainFacts): number {
-  const ttls = [facts.control, facts.alephId, facts.dnslink, facts.address].map((lookup) =>
-    lookup.state === 'failed' ? 1 : lookup.ttlSeconds,
-  )
-  return Math.min(...ttls)
+  const lookups = [facts.control, facts.alephId, facts.dnslink, facts.address]
+  const found = lookups.filter((lookup) => lookup.state === 'found')
+  const absent = lookups.filter((lookup) => lookup.state === 'none')
+  return Math.min(3_600, ...(found.length > 0 ? found : absent).map((lookup) => lookup.ttlSeconds))
 }
