@@ -38,7 +38,7 @@ export const acmeConfigSchema = z.object({
     .default(262_144)
     .describe('Longest reply of the authority; a chain of four certificates has 8 KiB'),
   retryAfterMsMax: positive.default(6 * hourMs).describe('Cap on what a Retry-After of the authority can impose'),
-  pollMs: positive.default(500).describe('First wait between two looks at an order; grows to 5 s'),
+  pollMs: positive.default(200).describe('First wait between two looks at an order; grows to 5 s'),
   orderTimeoutMs: positive.default(120_000).describe('Deadline of one attempt at an order; it is resumed at the next'),
   lockHoldMs: positive
     .default(15_000)
