@@ -1,7 +1,6 @@
 import { z } from '../../core/schema.ts'
 import { type MessageType, parseContent } from '../protocol/content.ts'
 import { InvalidFormatError } from '../protocol/errors.ts'
-import { UnknownChainError } from '../protocol/errors.ts'
 import { parseContentText, parseMessage, type SignedMessage } from '../protocol/message.ts'
 import { isPermitted } from '../protocol/permissions.ts'
 import { verifySignature } from '../protocol/signature.ts'
