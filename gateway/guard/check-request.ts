@@ -6,7 +6,7 @@ import {
   UriTooLongError,
 } from '../errors.ts'
 import { parseHost } from './host-name.ts'
-import { climbsAboveRoot } from './request-path.ts'
+import { hasParentSegment } from './request-path.ts'
 
 /** A request head as it came: names and values alternate in `fields`, repeated ones included. */
 export interface RawHead {
@@ -103,7 +103,7 @@ function checkTarget(raw: RawHead, host: string): string {
   const path = raw.target.startsWith('/') ? raw.target : pathOfAbsolute(raw.target, host)
   if (!/^\/[\x21\x22\x24-\x7e]*$/.test(path))
     throw new BadRequestError('The request target holds characters that must be percent-encoded.')
-  if (climbsAboveRoot(path)) throw new BadRequestError('The path climbs above its root with ".." segments.')
+  if (hasParentSegment(path)) throw new BadRequestError('The path has a ".." segment.')
   return path
 }
 
