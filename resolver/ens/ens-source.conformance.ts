@@ -40,7 +40,7 @@ export function ensSourceConformance(adapter: string, source: () => EnsSource): 
   })
   test(`${adapter}: upper case is the same name, and names that ENSIP-15 refuses are refused`, async () => {
     assert.equal((await source().records('VM.eth', signal))?.vm, ensConformance.vm)
-    for (const name of ['a..eth', 'under_score_.eth', '[1234].eth', 'a\u200bb.eth', '']) {
+    for (const name of ['a..eth', 'under_score_.eth', '[1234].eth', '\u0430pple.eth', '']) {
       await assert.rejects(source().records(name, signal), { code: 'RESOLVER_ENS_NAME_INVALID', fault: 'caller' }, name)
     }
   })

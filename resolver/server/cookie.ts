@@ -1,9 +1,8 @@
-import { createHmac, timingSafeEqual } from 'node:crypto'
+import { createHmac } from 'node:crypto'
 
 export const cookieOption = 10
 
 const clientCookieBytes = 8
-const cookieSecondsMax = 3_600
 
 /**
  * The COOKIE option to answer with, or undefined when the asker's is malformed or absent (RFC 7873, layout of RFC 9018).
@@ -21,15 +20,6 @@ export function answerCookie(
   head[0] = 1
   head.writeUInt32BE(Math.floor(nowMs / 1_000) >>> 0, 4)
   return Buffer.concat([client, head, hash(client, head, address, secret)])
-}
-
-/** Whether the asker showed a cookie that we gave to this address within the last hour: then its address is no forgery. */
-export function isOwnCookie(asked: Buffer, address: string, secret: Uint8Array, nowMs: number): boolean {
-  if (asked.length !== 24) return false
-  const head = asked.subarray(8, 16)
-  const age = Math.floor(nowMs / 1_000) - head.readUInt32BE(4)
-  const fresh = age >= -300 && age <= cookieSecondsMax
-  return fresh && timingSafeEqual(asked.subarray(16), hash(asked.subarray(0, 8), head, address, secret))
 }
 
 function isCookieSize(size: number): boolean {

@@ -1,4 +1,3 @@
-import { encodeHostLabel } from '../../node/protocol/host-label.ts'
 import type { ReportedRecord } from './decide-target.ts'
 import type { DomainFacts, Lookup } from './facts.ts'
 import { type ParsedRecords, shorten } from './record-syntax.ts'
@@ -93,11 +92,6 @@ export function misspeltNames(host: string, missing: { control: boolean; target:
 
 function rightName(record: string, host: string): string {
   return record.toLowerCase().includes('control') ? `_control.${host}` : `_aleph-id.${host}`
-}
-
-/** The whole label name of a program, for advice. */
-export function labelName(itemHash: string, zone: string): string {
-  return `${encodeHostLabel(itemHash)}.${zone}`
 }
 
 function missingLine(
