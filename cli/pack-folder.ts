@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { crc32, deflateRawSync } from 'node:zlib'
 import { AppError } from '../core/errors.ts'
 
@@ -20,21 +20,55 @@ interface Entry {
   offset: number
 }
 
+/** A file of a folder: its path below the folder, with `/` between the parts, and its bytes. */
+export interface PackedFile {
+  name: string
+  data: Buffer
+}
+
 /**
- * Packs a folder into a ZIP archive (APPNOTE 6.3: no encryption, no ZIP64, deflate). The same files give the same bytes:
- * names are sorted and the time stamp is fixed, so that an unchanged program keeps its hash.
+ * Packs a folder into a ZIP archive.
  * @throws FolderNotPackableError
  */
 export function packFolder(folder: string): Buffer {
-  const names = listFiles(folder)
-  if (names.length === 0)
-    throw new FolderNotPackableError(`The folder ${folder} holds no file.`, {
-      hint: 'Name the folder with the code of the program.',
-    })
+  const files = readFolder(folder)
+  if (files.length === 0) {
+    const hint = 'Name the folder with the code of the program.'
+    throw new FolderNotPackableError(`The folder ${folder} holds no file.`, { hint })
+  }
+  const archive = packFiles(files)
+  if (archive.length > codeBytesMax) {
+    const hint = 'Leave out what is not needed at run time, or publish large data as a volume.'
+    throw new FolderNotPackableError(
+      `The packed folder ${folder} has ${archive.length} bytes; a program may have ${codeBytesMax}.`,
+      { hint },
+    )
+  }
+  return archive
+}
+
+/** All files below a folder, sorted by name. @throws FolderNotPackableError when it cannot be read */
+export function readFolder(folder: string): PackedFile[] {
+  try {
+    return readdirSync(folder, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => relative(folder, join(entry.parentPath, entry.name)))
+      .sort()
+      .map((name) => ({ name, data: readFileSync(join(folder, name)) }))
+  } catch (cause) {
+    const hint = 'Give the path of a folder.'
+    throw new FolderNotPackableError(`The folder ${folder} cannot be read.`, { cause, hint })
+  }
+}
+
+/**
+ * Packs files into a ZIP archive (APPNOTE 6.3: no encryption, no ZIP64, deflate). The same files give the same bytes:
+ * the time stamp is fixed, so that an unchanged program keeps its hash.
+ */
+export function packFiles(files: readonly PackedFile[]): Buffer {
   const parts: Buffer[] = []
   let offset = 0
-  const entries = names.map((name): Entry => {
-    const data = readFileSync(join(folder, name))
+  const entries = files.map(({ name, data }): Entry => {
     const packed = deflateRawSync(data, { level: 9 })
     const entry = { name: Buffer.from(name), data, packed, crc: crc32(data), offset }
     const head = localHeader(entry)
@@ -43,30 +77,7 @@ export function packFolder(folder: string): Buffer {
     return entry
   })
   const directory = Buffer.concat(entries.map(directoryHeader))
-  const archive = Buffer.concat([...parts, directory, endRecord(entries.length, directory.length, offset)])
-  if (archive.length > codeBytesMax) {
-    throw new FolderNotPackableError(
-      `The packed folder ${folder} has ${archive.length} bytes; a program may have ${codeBytesMax}.`,
-      {
-        hint: 'Leave out what is not needed at run time, or publish large data as a volume.',
-      },
-    )
-  }
-  return archive
-}
-
-function listFiles(folder: string): string[] {
-  try {
-    return readdirSync(folder, { recursive: true, withFileTypes: true })
-      .filter((entry) => entry.isFile())
-      .map((entry) => join(entry.parentPath, entry.name).slice(join(folder, '/').length))
-      .sort()
-  } catch (cause) {
-    throw new FolderNotPackableError(`The folder ${folder} cannot be read.`, {
-      cause,
-      hint: 'Give the path of a folder.',
-    })
-  }
+  return Buffer.concat([...parts, directory, endRecord(entries.length, directory.length, offset)])
 }
 
 /** DOS date of 1980-01-01, the earliest that ZIP knows; the time is zero. */

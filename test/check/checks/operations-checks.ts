@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { unreachableForCa } from '../../../cli/dev/dev-dns.ts'
 import { eventually, json, refusal, type SampleAnswer } from '../expect.ts'
 import type { Check } from '../run-checks.ts'
 import type { World } from '../world.ts'
@@ -114,7 +115,7 @@ export const operationsChecks: Check<World>[] = [
   {
     name: 'errors.host-full',
     async run(world) {
-      const answer = await world.withFullHosts(async () => {
+      const answer = await world.withFullHosts(world.network.vmsMax, async () => {
         const program = await world.publishProgram('python', 'one-too-many')
         return world.client.ask(program.url, { headers: { accept: 'application/json' } })
       })
@@ -127,13 +128,12 @@ export const operationsChecks: Check<World>[] = [
     name: 'errors.ca-refusing',
     async run(world) {
       const { network, client, program, owner } = world
-      // The CA cannot validate a name whose address, as DNS tells it, is not the gateway's.
-      const host = `elsewhere.${network.customZone}`
-      network.records.set(host, 'A', ['127.0.0.9'])
+      // For us the name leads to the gateway; the CA, looking from elsewhere, is led to an address where nobody listens.
+      const host = `${unreachableForCa}.${network.customZone}`
+      network.records.set(host, 'A', ['127.0.0.1'])
       network.records.set(`_control.${host}`, 'TXT', [owner])
       network.records.set(`_aleph-id.${host}`, 'TXT', [program('python').itemHash])
-      const gateway = await client.address(network.zone)
-      await assert.rejects(client.connectTls(host, { host: gateway }), 'no certificate, so no handshake')
+      await assert.rejects(client.connectTls(host), 'no certificate, so no handshake')
       const status = await world.certificateStatus(host)
       assert.ok(status?.failure, `the admin API tells why ${host} has no certificate`)
       assert.match(status.failure.code, /^ACME_/)
