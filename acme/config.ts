@@ -22,7 +22,7 @@ export const acmeConfigSchema = z.object({
   caFile: z
     .string()
     .optional()
-    .describe("PEM file with roots to trust for the authority's own HTTPS, besides the system's"),
+    .describe("PEM file with the roots to trust for the authority's own HTTPS, in place of the system's"),
   contactEmails: z.array(z.email()).default([]).describe('Addresses given to the authority with the account'),
   termsOfServiceAgreed: z.boolean().default(false).describe("Whether you agree to the authority's terms of service"),
   externalAccount: z
