@@ -92,7 +92,7 @@ test('addresses of private and special networks are no gateways, in any notation
 test('normalising is done once: its result stays as it is, and odd text is refused, never thrown raw', () => {
   assert.equal(normalizeEnsName('Nick.ETH'), 'nick.eth')
   assert.equal(normalizeEnsName('xn--mnchen-3ya.eth'), 'm\u00fcnchen.eth')
-  for (const name of ['xn--zzzzzzz.eth', 'xn--.eth', `${'a.'.repeat(20)}eth`, 'a b.eth']) {
+  for (const name of ['xn--99999999999.eth', 'xn--.eth', `${'a.'.repeat(20)}eth`, 'a b.eth']) {
     assert.throws(() => normalizeEnsName(name), { code: 'RESOLVER_ENS_NAME_INVALID' }, name)
   }
   fc.assert(
