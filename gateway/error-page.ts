@@ -105,7 +105,7 @@ export function escapeHtml(text: string): string {
 }
 
 /** The record list in the details of an error, as far as it has that shape; details come from other modules. */
-export function recordFindings(details: unknown): RecordFinding[] {
+function recordFindings(details: unknown): RecordFinding[] {
   if (!Array.isArray(details)) return []
   return details.filter((item): item is RecordFinding => {
     const { record, type } = (item ?? {}) as { record?: unknown; type?: unknown }

@@ -115,6 +115,11 @@ const requestRows: RequestRow[] = [
     status: 431,
   },
   { title: '40 KiB of fields', request: `GET / HTTP/1.1\r\n${host}A: ${'b'.repeat(40_000)}\r\n\r\n`, status: 431 },
+  {
+    title: 'an upgrade with a body',
+    request: `GET / HTTP/1.1\r\n${host}Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 3\r\n\r\nabc`,
+    status: 400,
+  },
   { title: 'a target of more than 8 KiB', request: `GET /${'a'.repeat(8_200)} HTTP/1.1\r\n${host}\r\n`, status: 414 },
 ]
 

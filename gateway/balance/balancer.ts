@@ -1,10 +1,10 @@
-import { LRUCache } from 'lru-cache'
 import type { Clock } from '../../core/clock.ts'
 import { AppError } from '../../core/errors.ts'
 import type { Random } from '../../core/random.ts'
 import { SingleFlight } from '../../core/single-flight.ts'
 import type { GatewayConfig } from '../config.ts'
 import type { HostCandidate, HostSource } from '../ports.ts'
+import { createCache } from '../recent-cache.ts'
 import type { HostHealth, HostState, Verdict } from './host-health.ts'
 import { type HostView, pickHost } from './pick-host.ts'
 import { RetryBudget } from './retry-budget.ts'
@@ -42,11 +42,11 @@ export class Balancer {
   readonly budget: RetryBudget
   readonly #config: GatewayConfig['balance']
   readonly #ports: BalancerPorts
-  readonly #lists = new LRUCache<string, Listed>({ max: programsMax })
+  readonly #lists = createCache<string, Listed>(programsMax)
   readonly #flights = new SingleFlight<string, Listed>()
   /** `hash id` -> until when the host counts as running the program, or as full for it. */
-  readonly #warmUntilMs = new LRUCache<string, number>({ max: programsMax })
-  readonly #fullUntilMs = new LRUCache<string, number>({ max: programsMax })
+  readonly #warmUntilMs = createCache<string, number>(programsMax)
+  readonly #fullUntilMs = createCache<string, number>(programsMax)
 
   constructor(config: GatewayConfig['balance'], ports: BalancerPorts) {
     this.#config = config

@@ -1,8 +1,8 @@
-import { LRUCache } from 'lru-cache'
 import type { Clock } from '../../core/clock.ts'
 import type { GatewayConfig } from '../config.ts'
 import type { GatewayMetrics } from '../metrics.ts'
 import type { HostCandidate } from '../ports.ts'
+import { createCache } from '../recent-cache.ts'
 
 /** How one attempt at a host went, as far as its health is concerned. */
 export type Verdict = 'answered' | 'failed' | 'refused' | 'unknown'
@@ -36,7 +36,7 @@ const latencyWeight = 0.2
 export class HostHealth implements Disposable {
   readonly #config: GatewayConfig['balance']
   readonly #ports: HostHealthPorts
-  readonly #hosts = new LRUCache<string, HostState>({ max: hostsMax })
+  readonly #hosts = createCache<string, HostState>(hostsMax)
   readonly #timers = new Set<Disposable>()
   #stopped = false
 

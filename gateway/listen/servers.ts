@@ -157,10 +157,13 @@ function prepare<Server extends http.Server | https.Server>(
   // 0: Node drops nothing silently; the guard counts.
   server.maxHeadersCount = 0
   ;(server as NetServer).maxConnections = config.limits.connectionsMax
-  const busy = new WeakSet<object>()
+  /** Requests being answered per connection: with pipelining there may be several. */
+  const busy = new WeakMap<object, number>()
+  const count = (socket: object, change: number): void => void busy.set(socket, (busy.get(socket) ?? 0) + change)
   server.on('request', (request: IncomingMessage, response: ServerResponse) => {
-    busy.add(request.socket)
-    response.once('close', () => busy.delete(request.socket))
+    const { socket } = request
+    count(socket, 1)
+    response.once('close', () => count(socket, -1))
     handlers.request(request, response)
   })
   server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) =>
@@ -171,7 +174,7 @@ function prepare<Server extends http.Server | https.Server>(
   )
   server.on('clientError', (error: Error & { code?: string }, socket: Socket) => {
     // In the middle of an exchange a second answer would be taken for part of the first: only a cut is clear.
-    if (!socket.writable || busy.has(socket) || error.code === 'ECONNRESET') return void socket.destroy()
+    if (!socket.writable || (busy.get(socket) ?? 0) > 0 || error.code === 'ECONNRESET') return void socket.destroy()
     refuse(socket, parserError(error.code))
     metrics.requests.add({ class: '4xx', fault: 'caller' })
   })

@@ -1,10 +1,10 @@
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls'
-import { LRUCache } from 'lru-cache'
 import type { Clock } from '../../core/clock.ts'
 import type { GatewayConfig } from '../config.ts'
 import { CertificateWaitError, OverloadedError, UnusableCertificateError } from '../errors.ts'
 import type { GatewayMetrics } from '../metrics.ts'
 import type { CertificateSource, SiteCertificate } from '../ports.ts'
+import { createCache } from '../recent-cache.ts'
 
 /** TLS 1.2 with authenticated encryption and forward secrecy only, then TLS 1.3. No CBC, no plain RSA. */
 export const ciphers = [
@@ -35,7 +35,7 @@ export class SiteContexts {
   readonly #config: GatewayConfig
   readonly #ports: SiteContextsPorts
   readonly #shared: SecureContextOptions
-  readonly #contexts = new LRUCache<string, SecureContext>({ max: contextsMax })
+  readonly #contexts = createCache<string, SecureContext>(contextsMax)
   #waiting = 0
 
   /** @param shared - options that must be equal in every context, or session tickets do not resume */

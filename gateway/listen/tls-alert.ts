@@ -5,7 +5,7 @@ const alertRecord = 0x15
 const fatal = 2
 
 /** TLS alert descriptions (RFC 8446 §6.2). */
-export const alerts = { internalError: 80, unrecognizedName: 112 } as const
+const alerts = { internalError: 80, unrecognizedName: 112 } as const
 
 /**
  * Ends a handshake with an alert that says why. Node would only drop the connection; but before the ServerHello an alert is seven plain

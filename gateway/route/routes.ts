@@ -1,4 +1,3 @@
-import { LRUCache } from 'lru-cache'
 import type { Clock } from '../../core/clock.ts'
 import { AppError } from '../../core/errors.ts'
 import { SingleFlight } from '../../core/single-flight.ts'
@@ -6,6 +5,7 @@ import type { GatewayConfig } from '../config.ts'
 import { LookupTimeoutError, OverloadedError } from '../errors.ts'
 import type { GatewayMetrics } from '../metrics.ts'
 import type { NameSource, Resolution } from '../ports.ts'
+import { createCache, type RecentCache } from '../recent-cache.ts'
 
 /** What a host name leads to. Frozen: a change makes a new site, so a request in flight keeps the one it began with. */
 export interface Site {
@@ -34,16 +34,16 @@ export interface RoutesPorts {
 export class Routes {
   readonly #config: GatewayConfig
   readonly #ports: RoutesPorts
-  readonly #sites: LRUCache<string, Site>
-  readonly #unknown: LRUCache<string, Unknown>
+  readonly #sites: RecentCache<string, Site>
+  readonly #unknown: RecentCache<string, Unknown>
   readonly #flights = new SingleFlight<string, Site>()
   #lookups = 0
 
   constructor(config: GatewayConfig, ports: RoutesPorts) {
     this.#config = config
     this.#ports = ports
-    this.#sites = new LRUCache({ max: config.routes.sitesMax })
-    this.#unknown = new LRUCache({ max: config.routes.unknownMax })
+    this.#sites = createCache(config.routes.sitesMax)
+    this.#unknown = createCache(config.routes.unknownMax)
   }
 
   /** @throws AppError as the name source tells it; LookupTimeoutError, OverloadedError */

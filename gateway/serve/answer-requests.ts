@@ -8,7 +8,7 @@ import type { Log } from '../../core/log.ts'
 import type { Balancer } from '../balance/balancer.ts'
 import type { GatewayConfig } from '../config.ts'
 import { errorPage, sendPage } from '../error-page.ts'
-import { MisdirectedError, PageNotFoundError } from '../errors.ts'
+import { BadRequestError, MisdirectedError, PageNotFoundError } from '../errors.ts'
 import type { ClientSide, Forwarder } from '../forward/forwarder.ts'
 import { checkRequest, type RequestHead } from '../guard/check-request.ts'
 import type { Drain } from '../listen/drain.ts'
@@ -77,7 +77,9 @@ async function exchange(serve: Serve, client: ClientSide, ports: AnswerPorts, up
       version: request.httpVersion,
       fields: request.rawHeaders,
     }
-    await serve(checkRequest(raw, config.limits), client, upgrade)
+    const head = checkRequest(raw, config.limits)
+    if (upgrade && head.body.kind !== 'none') throw new BadRequestError('A request to upgrade has no body.')
+    await serve(head, client, upgrade)
     if (!upgrade || !response.socket?.destroyed) await ended(response, upgrade?.socket)
   } catch (error) {
     fault = toProblem(error).fault

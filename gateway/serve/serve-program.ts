@@ -67,9 +67,11 @@ async function forwardTo(
   const { forwarder, metrics } = ports
   const target = { ...job, origin: lease.origin }
   const { upgrade } = program
-  const result = upgrade
-    ? await forwarder.upgrade(target, upgrade.socket, upgrade.head)
-    : await forwarder.forward(target)
+  const attempt = upgrade ? forwarder.upgrade(target, upgrade.socket, upgrade.head) : forwarder.forward(target)
+  const result = await attempt.catch((error: unknown) => {
+    lease.end('unknown')
+    throw error
+  })
   metrics.attempts.add({ outcome: result.kind === 'answered' && !result.complete ? 'cut' : result.kind })
   if (result.kind === 'full') lease.endFull(result.retryAfterMs)
   else lease.end(verdictOn(result), result.kind === 'answered' ? result.firstByteMs : undefined)

@@ -1,5 +1,4 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { LRUCache } from 'lru-cache'
 import { CID } from 'multiformats/cid'
 import type { Clock } from '../../core/clock.ts'
 import { SingleFlight } from '../../core/single-flight.ts'
@@ -7,6 +6,7 @@ import type { GatewayConfig } from '../config.ts'
 import { LookupTimeoutError, TamperedBlockError, UnsupportedBlockError } from '../errors.ts'
 import type { GatewayMetrics } from '../metrics.ts'
 import type { BlockSource } from '../ports.ts'
+import { createBytesCache, type RecentCache } from '../recent-cache.ts'
 
 const sha256Code = 0x12
 const identityCode = 0x00
@@ -28,17 +28,13 @@ export interface VerifiedBlocksPorts {
 export class VerifiedBlocks {
   readonly #config: GatewayConfig['static']
   readonly #ports: VerifiedBlocksPorts
-  readonly #cache: LRUCache<string, Uint8Array>
+  readonly #cache: RecentCache<string, Uint8Array>
   readonly #flights = new SingleFlight<string, Uint8Array>()
 
   constructor(config: GatewayConfig['static'], ports: VerifiedBlocksPorts) {
     this.#config = config
     this.#ports = ports
-    this.#cache = new LRUCache({
-      maxSize: config.cacheBytesMax,
-      maxEntrySize: config.blockBytesMax,
-      sizeCalculation: (block) => block.length + 64,
-    })
+    this.#cache = createBytesCache(config.cacheBytesMax)
   }
 
   /** @throws TamperedBlockError, UnsupportedBlockError, or what the block source throws */
