@@ -4,9 +4,12 @@ import { classIn, type DnsMessage, type DnsQuestion, type DnsRecord, rcodes, rec
 import { nameKey, type WireName } from '../wire/name.ts'
 import type { Zone } from './zone.ts'
 
-/** What to do with a decoded query: answer now, look at the chain (`eth`), pass it on, or say nothing. */
+/**
+ * What to do with a decoded query: answer now, look at the chain (`eth`), pass it on, or say nothing. `continueAt` is the name outside
+ * our zones at which an alias ends: who may ask recursively gets the rest appended.
+ */
 export type QueryPlan =
-  | { kind: 'reply'; reply: DnsMessage }
+  | { kind: 'reply'; reply: DnsMessage; continueAt?: WireName }
   | { kind: 'eth'; question: DnsQuestion }
   | { kind: 'forward' }
   | { kind: 'silence' }
@@ -28,7 +31,7 @@ export function planAnswer(
   if (question.class !== classIn) return refuse(query, rcodes.REFUSED)
   if (question.type === recordTypes.ANY) return { kind: 'reply', reply: answerAny(query, question) }
   const zone = findZone(zones, question.name)
-  if (zone) return { kind: 'reply', reply: answerFromZones(query, question, zone, zones) }
+  if (zone) return { kind: 'reply', ...answerFromZones(query, question, zone, zones) }
   // .eth never leaves this machine: names that people open are nobody else's business (and DNS has no .eth).
   if (nameKey(question.name).endsWith(ethKey))
     return serves.eth ? { kind: 'eth', question } : refuse(query, rcodes.REFUSED)
@@ -77,28 +80,32 @@ export function findZone(zones: readonly Zone[], name: WireName): Zone | undefin
 }
 
 /** Follows CNAMEs through all zones that we hold, so that an asker gets the whole chain at once. */
-function answerFromZones(query: DnsMessage, question: DnsQuestion, first: Zone, zones: readonly Zone[]): DnsMessage {
+function answerFromZones(
+  query: DnsMessage,
+  question: DnsQuestion,
+  first: Zone,
+  zones: readonly Zone[],
+): { reply: DnsMessage; continueAt?: WireName } {
   const answers: DnsRecord[] = []
   let zone = first
   let name = question.name
   for (let hop = 0; hop <= chainMax; hop++) {
     const found = zone.lookup(name, question.type)
     if (found.kind === 'records') {
-      return replyTo(query, { authoritative: true, answers: [...answers, ...found.records] })
+      return { reply: replyTo(query, { authoritative: true, answers: [...answers, ...found.records] }) }
     }
     if (found.kind !== 'alias') {
       const rcode = found.kind === 'nxdomain' ? rcodes.NXDOMAIN : rcodes.NOERROR
-      return replyTo(query, { authoritative: true, rcode, answers, authorities: [zone.soa()] })
+      return { reply: replyTo(query, { authoritative: true, rcode, answers, authorities: [zone.soa()] }) }
     }
     answers.push(found.record)
     name = found.target
     const next = findZone(zones, name)
-    // The target lies elsewhere: the asker goes on from here.
-    if (!next) return replyTo(query, { authoritative: true, answers })
+    if (!next) return { reply: replyTo(query, { authoritative: true, answers }), continueAt: name }
     zone = next
   }
   // A circle: the chain is shown as far as it was followed, and the asker sees the loop.
-  return replyTo(query, { authoritative: true, answers })
+  return { reply: replyTo(query, { authoritative: true, answers }) }
 }
 
 /** RFC 8482 §4.2: one small HINFO record instead of everything, so that ANY cannot amplify. */

@@ -4,7 +4,8 @@ import type { EnsSource } from '../ports.ts'
 import { decodeMessage } from '../wire/decode-message.ts'
 import { encodeMessage } from '../wire/encode-message.ts'
 import { messageBytesMax, udpPayloadBytesMax, udpPlainBytesMax } from '../wire/limits.ts'
-import { type DnsMessage, rcodes } from '../wire/message.ts'
+import { classIn, type DnsMessage, rcodes, recordTypes } from '../wire/message.ts'
+import type { WireName } from '../wire/name.ts'
 import { planAnswer, replyTo } from './answer-query.ts'
 import { answerCookie, cookieOption } from './cookie.ts'
 import { answerEth } from './eth-answer.ts'
@@ -42,11 +43,51 @@ export function handlePacket(
   const serves = { eth: context.eth !== undefined, forward: context.forwarder !== undefined }
   const plan = planAnswer(query, context.zones, serves)
   if (plan.kind === 'silence') return undefined
-  if (plan.kind === 'reply') return finish({ ...plan.reply, recursionAvailable: serves.forward })
+  if (plan.kind === 'reply') {
+    const reply = { ...plan.reply, recursionAvailable: serves.forward }
+    if (!plan.continueAt || !context.forwarder || !query.recursionDesired) return finish(reply)
+    return appendForwarded(reply, plan.continueAt, context.forwarder, context).then(finish)
+  }
   if (plan.kind === 'eth' && context.eth) {
     return answerEth(query, plan.question, { ...context.eth, signal: context.signal }).then(finish)
   }
   return forward(packet, query, origin, context, finish)
+}
+
+/**
+ * Asks the forwarder for the rest of a chain that leaves our zones: simple resolvers expect the whole answer at once (RFC 1034 §3.6.2).
+ * Without an answer the chain is given as far as it is known, with SERVFAIL.
+ */
+async function appendForwarded(
+  reply: DnsMessage,
+  target: WireName,
+  forwarder: Forwarder,
+  context: PacketContext,
+): Promise<DnsMessage> {
+  const type = reply.questions[0]?.type ?? recordTypes.A
+  // The forwarder sets the id. Over TCP, so that the rest is whole whatever its size.
+  const question = { name: target, type, class: classIn }
+  const query = encodeMessage({ ...reply, ...plainQuery, questions: [question] })
+  const packet = await forwarder.forward(query, true, context.signal)
+  const rest = packet && decodeMessage(packet)
+  if (!rest || 'malformed' in rest) return { ...reply, authoritative: false, rcode: rcodes.SERVFAIL }
+  return {
+    ...reply,
+    authoritative: false,
+    rcode: rest.rcode,
+    answers: [...reply.answers, ...rest.answers],
+    authorities: rest.authorities,
+  }
+}
+
+const plainQuery = {
+  response: false,
+  authoritative: false,
+  recursionDesired: true,
+  recursionAvailable: false,
+  rcode: 0,
+  answers: [],
+  edns: undefined,
 }
 
 async function forward(

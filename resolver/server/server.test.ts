@@ -202,6 +202,30 @@ test('names outside the zones are refused by an authority and forwarded by a res
   assert.equal((await ask(resolver, query('a.example.test', 1, { recursionDesired: false }))).rcode, 5)
 })
 
+test('an alias that leaves the zones is followed for those who ask recursively, and left open for others', async () => {
+  await using upstream = await startServer()
+  const zone = createZone({
+    origin: 'custom.test',
+    records: [
+      { name: 'app.custom.test', type: 'CNAME', value: 'a.example.test' },
+      { name: 'gone.custom.test', type: 'CNAME', value: 'gone.example.test' },
+    ],
+  })
+  const forward = stubConfig.parse({ upstreams: [`127.0.0.1:${upstream.port}`] })
+  await using server = await startServer({}, { zones: [zone], forward })
+  const whole = await ask(server, query('app.custom.test', recordTypes.A, { edns }))
+  assert.deepEqual(
+    whole.answers.map((answer) => answer.data.kind),
+    ['CNAME', 'A'],
+  )
+  assert.equal((await ask(server, query('gone.custom.test', recordTypes.A))).rcode, 3)
+  const partial = await ask(server, query('app.custom.test', recordTypes.A, { recursionDesired: false }))
+  assert.deepEqual(
+    partial.answers.map((answer) => answer.data.kind),
+    ['CNAME'],
+  )
+})
+
 test('a silent upstream gives SERVFAIL', async () => {
   const silent = createSocket('udp4')
   silent.bind(0, '127.0.0.1')

@@ -1,5 +1,5 @@
 import { bytesToAddress } from './address.ts'
-import { decodedNameBytesMax, messageBytesMax, recordsMax } from './limits.ts'
+import { decodedNameBytesMax, messageBytesMax, partsMax, recordsMax } from './limits.ts'
 import {
   type DnsMessage,
   type DnsQuestion,
@@ -17,6 +17,7 @@ interface Cursor {
   readonly packet: Buffer
   at: number
   nameBytes: number
+  parts: number
   fault: MalformedMessage['malformed'] | undefined
 }
 
@@ -29,7 +30,7 @@ export function decodeMessage(packet: Buffer): DnsMessage | MalformedMessage {
   if (packet.length < 12) return { malformed: 'short', id: undefined }
   const id = packet.readUInt16BE(0)
   if (packet.length > messageBytesMax) return { malformed: 'limit', id }
-  const cursor: Cursor = { packet, at: 12, nameBytes: 0, fault: undefined }
+  const cursor: Cursor = { packet, at: 12, nameBytes: 0, parts: 0, fault: undefined }
   const [questionCount, answerCount, authorityCount, additionalCount] = [4, 6, 8, 10].map((at) =>
     packet.readUInt16BE(at),
   ) as [number, number, number, number]
@@ -134,7 +135,7 @@ function readSoa(cursor: Cursor): RecordData {
 
 function readTxt(cursor: Cursor, end: number): RecordData {
   const strings: Buffer[] = []
-  while (cursor.at < end && !cursor.fault) strings.push(readBytes(cursor, readUint8(cursor)))
+  while (cursor.at < end && isPartAllowed(cursor)) strings.push(readBytes(cursor, readUint8(cursor)))
   if (strings.length === 0) fail(cursor, 'data')
   return { kind: 'TXT', strings }
 }
@@ -150,7 +151,7 @@ function readSvcb(cursor: Cursor, kind: 'SVCB' | 'HTTPS', end: number): RecordDa
   const priority = readUint16(cursor)
   const target = readName(cursor)
   const params: SvcParam[] = []
-  while (cursor.at < end && !cursor.fault) {
+  while (cursor.at < end && isPartAllowed(cursor)) {
     const key = readUint16(cursor)
     // Keys ascend strictly (RFC 9460 §2.2); else the record is malformed.
     if (key <= (params.at(-1)?.key ?? -1)) fail(cursor, 'data')
@@ -159,12 +160,17 @@ function readSvcb(cursor: Cursor, kind: 'SVCB' | 'HTTPS', end: number): RecordDa
   return { kind, priority, target, params }
 }
 
+function isPartAllowed(cursor: Cursor): boolean {
+  if (++cursor.parts > partsMax) fail(cursor, 'limit')
+  return cursor.fault === undefined
+}
+
 function readEdns(record: DnsRecord): Edns | undefined {
   if (record.name.length !== 1 || record.data.kind !== 'raw') return undefined
   const bytes = record.data.bytes
   const options: { code: number; data: Buffer }[] = []
   for (let at = 0; at < bytes.length; ) {
-    if (at + 4 > bytes.length) return undefined
+    if (at + 4 > bytes.length || options.length === partsMax) return undefined
     const size = bytes.readUInt16BE(at + 2)
     if (at + 4 + size > bytes.length) return undefined
     options.push({ code: bytes.readUInt16BE(at), data: bytes.subarray(at + 4, at + 4 + size) })
@@ -178,13 +184,16 @@ function readEdns(record: DnsRecord): Edns | undefined {
   }
 }
 
+/** Where a name is put together before it is copied out. Reading is synchronous, so one is enough. */
+const scratch = Buffer.alloc(nameBytesMax)
+
 /**
  * Reads a name at the cursor, following compression pointers.
  * Each pointer must aim before the place where the current run of labels began, so it only goes backwards: that rules out loops.
  */
 function readName(cursor: Cursor): WireName {
   const { packet } = cursor
-  const out = Buffer.allocUnsafe(nameBytesMax)
+  const out = scratch
   let size = 0
   let at = cursor.at
   let runStart = at
@@ -209,9 +218,8 @@ function readName(cursor: Cursor): WireName {
       continue
     }
     if (length > 63 || at + length >= packet.length || size + length + 2 > nameBytesMax) return failName(cursor)
-    packet.copy(out, size, at, at + length + 1)
-    size += length + 1
-    at += length + 1
+    // Labels are short: a loop beats a call into native code.
+    for (let left = length; left >= 0; left--) out[size++] = packet[at++] as number
   }
   return failName(cursor)
 }
@@ -235,13 +243,14 @@ function readBytes(cursor: Cursor, count: number): Buffer {
 }
 
 function readUint8(cursor: Cursor): number {
-  return readBytes(cursor, 1)[0] ?? 0
+  if (cursor.at >= cursor.packet.length) fail(cursor, 'data')
+  return cursor.fault ? 0 : (cursor.packet[cursor.at++] as number)
 }
 
 function readUint16(cursor: Cursor): number {
-  return readBytes(cursor, 2).readUInt16BE(0)
+  return readUint8(cursor) * 0x100 + readUint8(cursor)
 }
 
 function readUint32(cursor: Cursor): number {
-  return readBytes(cursor, 4).readUInt32BE(0)
+  return readUint16(cursor) * 0x1_0000 + readUint16(cursor)
 }

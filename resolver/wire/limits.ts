@@ -12,3 +12,6 @@ export const udpPayloadBytesMax = 1_232
 
 /** UDP without EDNS (RFC 1035 §4.2.1). */
 export const udpPlainBytesMax = 512
+
+/** Character strings, service parameters and EDNS options in one message together. 64 KiB of empty ones would take 20 ms. */
+export const partsMax = 1_024

@@ -214,6 +214,24 @@ test('a message of thousands of pointers to one long name costs under 20 ms', ()
   assert.deepEqual(result, { malformed: 'limit', id: 1 })
 })
 
+test('64 KiB of empty strings or parameters end at a limit', () => {
+  const record = (type: number, data: Buffer): Buffer => {
+    const head = Buffer.from([0, 1, 0x80, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, type >> 8, type & 255, 0, 1, 0, 0, 0, 0, 0, 0])
+    head.writeUInt16BE(data.length, 21)
+    return Buffer.concat([head, data])
+  }
+  const params = Buffer.alloc(4 * 16_000)
+  for (let key = 0; key < 16_000; key++) params.writeUInt16BE(key, key * 4)
+  const options = record(41, Buffer.alloc(64_000))
+  options.copyWithin(8, 6, 8)
+  options.writeUInt16BE(0, 6)
+  options.writeUInt16BE(1, 10)
+  options.writeUInt16BE(0, 8)
+  assert.deepEqual(decodeMessage(record(16, Buffer.alloc(65_000))), { malformed: 'limit', id: 1 })
+  assert.deepEqual(decodeMessage(record(65, Buffer.concat([Buffer.alloc(3), params]))), { malformed: 'limit', id: 1 })
+  assert.deepEqual(decodeMessage(options), { malformed: 'edns', id: 1 })
+})
+
 test('an answer that does not fit is replaced by TC, with the OPT record kept', () => {
   const strings = Array.from({ length: 6 }, () => Buffer.alloc(250, 0x61))
   const name = nameFromText('big.test') as WireName
