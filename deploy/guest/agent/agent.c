@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "agent.h"
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@ static void read_options(int argc, char **argv) {
     else if (i + 1 < argc && strcmp(argv[i], "--runtime") == 0) options.runtime = argv[++i];
     else if (i + 1 < argc && strcmp(argv[i], "--zygotes") == 0) options.zygote_dir = argv[++i];
     else if (i + 1 < argc && strcmp(argv[i], "--volumes") == 0) options.volume_dir = argv[++i];
+    else if (i + 1 < argc && strcmp(argv[i], "--uid") == 0) options.uid = (unsigned)strtoul(argv[++i], NULL, 10);
   }
 }
 
@@ -60,6 +62,10 @@ int main(int argc, char **argv) {
   read_options(argc, argv);
   signal(SIGPIPE, SIG_IGN);
   if (!options.native) boot_guest();
+  else if (options.uid && (setgroups(0, NULL) < 0 || setresgid(options.uid, options.uid, options.uid) < 0 || setresuid(options.uid, options.uid, options.uid) < 0)) {
+    perror("agent: giving up root");
+    return 1;
+  }
   link_fd = open_link();
   sigset_t child;
   sigemptyset(&child);

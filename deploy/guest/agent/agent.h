@@ -34,6 +34,7 @@ struct options {
   bool native;              /* a plain process instead of PID 1 of a guest: no mounts, no clock, no entropy */
   const char *runtime;      /* python, node or none */
   const char *zygote_dir;   /* where zygote.py and zygote.mjs lie */
+  unsigned uid;             /* native only: the user to become; 0 stays */
   const char *volume_dir;   /* native only: attached volumes as folders, named by slot */
 };
 extern struct options options;

@@ -143,26 +143,34 @@ export class GuestLink implements StreamLink {
   #take(frame: Frame): void {
     switch (frame.type) {
       case 'data':
-        return this.#check(this.#streamOf(frame).takeData(frame.payload), 'more data than it was granted')
+        this.#check(this.#streamOf(frame).takeData(frame.payload), 'more data than it was granted')
+        break
       case 'end':
-        return this.#streamOf(frame).takeEnd()
+        this.#streamOf(frame).takeEnd()
+        break
       case 'reset':
-        return this.#streamOf(frame).takeReset()
+        this.#streamOf(frame).takeReset()
+        break
       case 'credit':
         this.#check(frame.payload.length === 4, 'a credit of a wrong size')
-        return this.#check(this.#streamOf(frame).takeCredit(frame.payload.readUInt32LE(0)), 'too much credit')
+        this.#check(this.#streamOf(frame).takeCredit(frame.payload.readUInt32LE(0)), 'too much credit')
+        break
       case 'log':
         this.#check(frame.payload[0] === 1 || frame.payload[0] === 2, 'a log line of an unknown output')
-        return this.#options.onLog?.(frame.payload[0] as 1 | 2, frame.payload.subarray(1))
+        this.#options.onLog?.(frame.payload[0] as 1 | 2, frame.payload.subarray(1))
+        break
       case 'hello':
-        return this.#takeHello(frame.payload)
+        this.#takeHello(frame.payload)
+        break
       case 'ready':
         this.#check(frame.payload.length === 5, 'a readiness of a wrong size')
-        return (frame.payload[0] === 1 ? this.#zygote : this.#program).resolve()
+        ;(frame.payload[0] === 1 ? this.#zygote : this.#program).resolve()
+        break
       case 'failed':
-        return this.#takeFailed(frame.payload)
+        this.#takeFailed(frame.payload)
+        break
       case 'pong':
-        return
+        break
       default:
         throw new LinkProtocolError(`a frame "${frame.type}", which only the host sends`)
     }

@@ -114,10 +114,12 @@ export class UmlLink extends Duplex {
   /** Each byte is a slot that is free again, or the mark of a step read. The guest is hostile: anything else ends the link. */
   #takeAcks(chunk: Buffer): void {
     for (const byte of chunk) {
-      if (byte === readStepMark) this.#unread -= readStepBytes
+      if (byte === readStepMark && this.#unread >= readStepBytes) this.#unread -= readStepBytes
       else if (byte < bulkSlots && !this.#freeSlots.includes(byte)) this.#freeSlots.push(byte)
-      else return void this.destroy(new Error('The guest acknowledged what was never sent.'))
-      if (this.#unread < 0) return void this.destroy(new Error('The guest acknowledged more than was sent.'))
+      else {
+        this.destroy(new Error('The guest acknowledged what was never sent.'))
+        return
+      }
     }
     this.#pump()
   }
