@@ -2,7 +2,7 @@
 export const recordsMax = 512
 
 /** Bytes that all names of one message may expand to. Bounds what compression pointers can blow up (naming reference 6.1). */
-export const decodedNameBytesMax = 65_536
+export const decodedNameBytesMax = 32_768
 
 /** The largest message that fits TCP's two length bytes. */
 export const messageBytesMax = 65_535
