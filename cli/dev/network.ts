@@ -257,7 +257,7 @@ function gatewayConfig(parts: GatewayParts): unknown {
       universalResolver: chain.addresses.universalResolver,
       ttlMs: ensTtlMs,
     },
-    acme: { directoryUrl: parts.acme.directoryUrl, caFile: parts.acme.caFile, termsOfServiceAgreed: true },
+    acme: { directoryUrl: parts.acme.directoryUrl, caFile: parts.acme.caFile, termsOfServiceAgreed: true, lockHoldMs: 3_000 },
     network: {
       ccnUrls: [parts.ccnUrl],
       corechannelAddress: parts.operator.address,
