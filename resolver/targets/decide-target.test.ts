@@ -204,6 +204,11 @@ const cases: [string, Partial<DomainFacts>, Expected][] = [
     { refused: 'not-proven', says: /no target/ },
   ],
   [
+    'look-alike zone glued to a label',
+    { address: cname(`${label}-gw.test`) },
+    { refused: 'not-proven', says: /no target/ },
+  ],
+  [
     'our zone in the middle of a foreign name',
     { address: cname(`${label}.gw.test.evil.test`) },
     { refused: 'not-proven', says: /no target/ },
