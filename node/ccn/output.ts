@@ -27,7 +27,8 @@ export function toStatusOutput(stored: StoredMessage): Record<string, unknown> {
   const head = { status, item_hash: message.item_hash, reception_time: new Date(stored.receptionTimeMs).toISOString() }
   switch (status) {
     case 'pending':
-      return { ...head, messages: [toOutput(stored)] }
+      // The reason is more than the network's nodes tell: a publisher wants to know what is missing.
+      return { ...head, messages: [toOutput(stored)], error_code: stored.errorCode, details: stored.errorDetails }
     case 'forgotten':
       return { ...head, message: toOutput(stored), forgotten_by: stored.forgottenBy ?? [] }
     case 'rejected':

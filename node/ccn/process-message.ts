@@ -116,8 +116,10 @@ export class MessageProcessor {
       })
     }
     if (stored?.status !== 'processed') return undefined
-    if (stored.message.signature === message.signature) return { status: 'processed', fresh: false, stored }
-    throw new InvalidSignatureError(`The message ${message.item_hash} is known with another signature.`)
+    if (isSameEnvelope(stored.message, message)) return { status: 'processed', fresh: false, stored }
+    // Says first what is wrong with this one by itself: an unknown chain, a signature that fits nothing.
+    verifySignature(message)
+    throw new InvalidSignatureError(`The message ${message.item_hash} is known with another sender or signature.`)
   }
 
   async #checkContent(message: SignedMessage): Promise<Incoming> {
@@ -245,6 +247,10 @@ export class MessageProcessor {
     await store.apply([{ kind: 'message', stored }])
     return { ...outcome, stored }
   }
+}
+
+function isSameEnvelope(a: SignedMessage, b: SignedMessage): boolean {
+  return (['chain', 'sender', 'type', 'signature'] as const).every((name) => a[name] === b[name])
 }
 
 function skeletonOf(

@@ -21,3 +21,16 @@ export function findRuntime(ref: string): RuntimeName | undefined {
   if (ref === wellKnownRuntimes.node) return 'node'
   return Object.hasOwn(aliases, ref) ? aliases[ref] : undefined
 }
+
+/**
+ * Root disk images that the network's SDKs name by default for instances. A network of one's own does not have their STORE
+ * messages, so a node takes them as present; hosts here do not run instances yet.
+ */
+const wellKnownImages: ReadonlySet<string> = new Set([
+  'f7e68c568906b4ebcd3cd3c4bfdff96c489cd2a9ef73ba2d7503f244dfd578de',
+])
+
+/** Whether a ref needs no STORE message to count as present. */
+export function isWellKnownRef(ref: string): boolean {
+  return wellKnownImages.has(ref) || findRuntime(ref) !== undefined
+}

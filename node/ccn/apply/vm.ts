@@ -1,6 +1,6 @@
 import type { InstanceContent, ProgramContent, Volume } from '../../protocol/content.ts'
 import { messageErrorCodes } from '../../protocol/errors.ts'
-import { findRuntime } from '../../protocol/runtimes.ts'
+import { isWellKnownRef } from '../../protocol/runtimes.ts'
 import { contentFields } from '../content-fields.ts'
 import { DependencyMissingError, PermissionDeniedError, RuleBrokenError } from '../errors.ts'
 import type { Change } from '../ports.ts'
@@ -14,8 +14,12 @@ export interface VmFile {
   disk?: { name: string; sizeMib: number }
 }
 
-/** Lists the STOREs that a VM names, built-in runtimes excepted. */
+/** Lists the STOREs that a VM names, except those that count as present without a message. */
 export function vmFiles(content: ProgramContent | InstanceContent): VmFile[] {
+  return allFiles(content).filter(({ ref }) => !isWellKnownRef(ref))
+}
+
+function allFiles(content: ProgramContent | InstanceContent): VmFile[] {
   const files: VmFile[] = content.volumes.flatMap(volumeFile)
   if ('rootfs' in content) {
     const { parent, size_mib } = content.rootfs
@@ -25,7 +29,7 @@ export function vmFiles(content: ProgramContent | InstanceContent): VmFile[] {
   for (const part of [content.code, content.runtime, content.data]) {
     if (part) files.push({ ref: part.ref, useLatest: part.use_latest })
   }
-  return files.filter(({ ref }) => findRuntime(ref) === undefined)
+  return files
 }
 
 function volumeFile(volume: Volume): VmFile[] {
