@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import fc from 'fast-check'
 import { importer } from 'ipfs-unixfs-importer'
+import { fixedSize } from 'ipfs-unixfs-importer/chunker'
+import { balanced } from 'ipfs-unixfs-importer/layout'
 import { CID } from 'multiformats/cid'
 import { identity } from 'multiformats/hashes/identity'
 import { ask, connectTls } from '../testing/client.ts'
@@ -36,8 +38,10 @@ async function addSite(
   return { root: cids.get('') as string, cids }
 }
 
-const big = Buffer.alloc(50 * 1024 * 1024)
+/** A file of several levels although it is small: 100 leaves of 4 KiB, eight to a node. */
+const big = Buffer.alloc(400 * 1024)
 for (let i = 0; i < big.length; i += 4_096) big.writeUInt32LE(i, i)
+const deep = { chunker: fixedSize({ chunkSize: 4_096 }), layout: balanced({ maxChildrenPerNode: 8 }) }
 
 describe('a static site', () => {
   let gateway: TestGateway
@@ -55,7 +59,7 @@ describe('a static site', () => {
       '404.html': 'lost',
       'big.bin': big,
     }
-    const site = await addSite(gateway.blocks, files)
+    const site = await addSite(gateway.blocks, files, deep)
     cids = site.cids
     gateway.names.set('static.test', { kind: 'static', cid: site.root })
   })
@@ -100,6 +104,7 @@ describe('a static site', () => {
     for (const [range, from, to] of [
       ['bytes=0-9', 0, 10],
       ['bytes=262140-262150', 262_140, 262_151],
+      ['bytes=4090-130000', 4_090, 130_001],
       [`bytes=${big.length - 5}-`, big.length - 5, big.length],
       ['bytes=-4100', big.length - 4_100, big.length],
     ] as const) {
@@ -174,11 +179,10 @@ test('a store that returns another block is caught, and none of its bytes reach 
 
 test('a bad block deep in a large file cuts the connection, and the gateway lives on', async () => {
   await using gateway = await startTestGateway()
-  const { root } = await addSite(gateway.blocks, { 'big.bin': big, 'index.html': 'home' })
+  const { root } = await addSite(gateway.blocks, { 'big.bin': big, 'index.html': 'home' }, deep)
   gateway.names.set('static.test', { kind: 'static', cid: root })
-  // More than 174 leaves make two levels; block 100 is below the second.
-  const leaves = [...gateway.blocks.map].filter(([, block]) => block.length > 262_144)
-  const [cid, block] = leaves[100] as [string, Uint8Array]
+  const leaves = [...gateway.blocks.map].filter(([, block]) => block.length >= 4_096)
+  const [cid, block] = leaves[60] as [string, Uint8Array]
   const flipped = Uint8Array.from(block)
   flipped[1_000] = (flipped[1_000] as number) ^ 1
   gateway.blocks.map.set(cid, flipped)
