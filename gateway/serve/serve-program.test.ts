@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { ask } from '../testing/client.ts'
 import { startFakeHost, startRawHost } from '../testing/fake-host.ts'
 import { programHash, startTestGateway } from '../testing/test-gateway.ts'
+import { until } from '../testing/until.ts'
 
 const say =
   (text: string): RequestListener =>
@@ -48,8 +49,7 @@ test('a host killed under load costs no idempotent request, and is back in use a
   assert.match(await gateway.metrics.text(), /gateway_host_ejections_total 1/)
 
   await first.revive()
-  await new Promise((resolve) => setTimeout(resolve, 500))
-  assert.equal((await ask({ port: gateway.httpsPort, host: 'app.test' })).body, 'first')
+  await until(async () => (await ask({ port: gateway.httpsPort, host: 'app.test' })).body === 'first')
 })
 
 test('a host that is full is passed over, and left alone afterwards', async () => {

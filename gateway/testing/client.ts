@@ -66,7 +66,7 @@ export function connectTls(
   })
 }
 
-/** Sends raw bytes over TLS and returns all that comes back until the connection closes, or `idleMs` pass without a byte. */
+/** Sends raw bytes over TLS and returns all that comes back until the connection closes, or `idleMs` pass after the last byte. */
 export async function sendRaw(port: number, servername: string, bytes: string | Buffer, idleMs = 300): Promise<string> {
   const socket = await connectTls(port, servername)
   return collect(socket, bytes, idleMs)
@@ -82,9 +82,11 @@ function collect(socket: net.Socket, bytes: string | Buffer, idleMs: number): Pr
     let text = ''
     socket.on('data', (part) => {
       text += part.toString('latin1')
+      // Only now: how long the first byte takes is the machine's load, not the answer's.
+      socket.setTimeout(idleMs)
     })
     socket.on('error', () => {})
-    socket.setTimeout(idleMs, () => socket.destroy())
+    socket.setTimeout(10_000, () => socket.destroy())
     socket.once('close', () => resolve(text))
     socket.write(typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes)
   })
