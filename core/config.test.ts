@@ -25,7 +25,7 @@ test('a flag beats the environment, which beats the file, which beats the defaul
     envPrefix: 'T',
   })
   assert.deepEqual(config, { name: 'from-env', listen: { httpPort: 3, host: '127.0.0.1' } })
-  assert.equal(sources.get('listen.httpPort'), 'flag --listen.httpPort')
+  assert.equal(sources.get('listen.httpPort'), '--set listen.httpPort')
   assert.equal(sources.get('name'), 'env T_NAME')
   assert.equal(sources.get('listen.host'), `file ${file}`)
 })

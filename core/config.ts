@@ -22,7 +22,7 @@ export interface ConfigInputs {
 
 export interface LoadedConfig<T> {
   config: T
-  /** For each leaf key (dotted), where its value came from: `flag`, `env NAME`, `file PATH` or `default`. */
+  /** For each leaf key (dotted), where its value came from: `--set KEY`, `env NAME`, `file PATH` or `default`. */
   sources: ReadonlyMap<string, string>
 }
 
@@ -48,7 +48,7 @@ export function loadConfig<S extends ConfigSchema>(schema: S, inputs: ConfigInpu
   }
   for (const [key, text] of Object.entries(inputs.flags ?? {})) {
     setAt(raw, key, fromText(text))
-    given.set(key, `flag --${key}`)
+    given.set(key, `--set ${key}`)
   }
   try {
     const config = parseShape(schema.strict() as unknown as z.ZodType<z.infer<S>>, raw, 'configuration')
@@ -58,7 +58,6 @@ export function loadConfig<S extends ConfigSchema>(schema: S, inputs: ConfigInpu
     if (!(error instanceof InvalidShapeError)) throw error
     const keys = [...given].map(([key, origin]) => `${key} (${origin})`).join(', ')
     throw new ConfigError(error.message, {
-      cause: error,
       hint: `Values were given for: ${keys || 'nothing'}. The command "explain" lists every key.`,
     })
   }

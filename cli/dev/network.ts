@@ -244,20 +244,24 @@ function gatewayConfig(parts: GatewayParts): unknown {
     publicHttpsPort: ports.https,
     listen: { host: '127.0.0.1', httpPort: ports.http, httpsPort: ports.https },
     admin: { port: ports.admin },
-    dns: {
-      server: { port: ports.gatewayDns },
-      upstreams: [parts.dnsServer],
+    nameServer: { port: ports.gatewayDns },
+    resolver: {
+      dns: { upstreams: [parts.dnsServer] },
       cache: { ttlMsMin: shortMs, negativeTtlMsMin: shortMs, negativeTtlMsMax: shortMs, failureTtlMsMin: shortMs },
+      ens: {
+        rpcUrl: chain.rpcUrl,
+        chainId: chain.chainId,
+        registry: chain.addresses.registry,
+        universalResolver: chain.addresses.universalResolver,
+      },
+      targets: { ttlMsMin: shortMs, ensTtlMs },
     },
-    names: { ttlMsMin: shortMs, ensTtlMs },
-    ens: {
-      rpcUrl: chain.rpcUrl,
-      chainId: chain.chainId,
-      registry: chain.addresses.registry,
-      universalResolver: chain.addresses.universalResolver,
-      ttlMs: ensTtlMs,
+    acme: {
+      directoryUrl: parts.acme.directoryUrl,
+      caFile: parts.acme.caFile,
+      termsOfServiceAgreed: true,
+      lockHoldMs: 3_000,
     },
-    acme: { directoryUrl: parts.acme.directoryUrl, caFile: parts.acme.caFile, termsOfServiceAgreed: true, lockHoldMs: 3_000 },
     network: {
       ccnUrls: [parts.ccnUrl],
       corechannelAddress: parts.operator.address,

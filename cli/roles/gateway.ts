@@ -4,7 +4,6 @@ import { createHttp01 } from '../../acme/challenge/http-01.ts'
 import { createTlsAlpn01 } from '../../acme/challenge/tls-alpn-01.ts'
 import { acmeConfigSchema } from '../../acme/config.ts'
 import { startCertificateManager } from '../../acme/manager.ts'
-import type { IssuancePolicy } from '../../acme/ports.ts'
 import { openDirectoryStore } from '../../acme/store/directory-store.ts'
 import { describeError } from '../../core/errors.ts'
 import { z } from '../../core/schema.ts'
@@ -13,17 +12,15 @@ import { startGateway } from '../../gateway/gateway.ts'
 import type { DomainReport } from '../../gateway/ports.ts'
 import { clientConfigSchema } from '../../node/client/config.ts'
 import { createNetworkClient } from '../../node/client/network-client.ts'
-import { cacheDns } from '../../resolver/dns/cached-dns.ts'
-import { dnsCacheConfig, stubConfig } from '../../resolver/dns/config.ts'
-import { createStubClient } from '../../resolver/dns/stub-client.ts'
+import { resolverConfig } from '../../resolver/config.ts'
 import { ensConfig } from '../../resolver/ens/config.ts'
-import { createEnsSource } from '../../resolver/ens/ens-source.ts'
-import { createResolverMetrics } from '../../resolver/metrics.ts'
+import { startResolver } from '../../resolver/resolver.ts'
 import { dnsServerConfig } from '../../resolver/server/config.ts'
 import { startDnsServer } from '../../resolver/server/dns-server.ts'
 import { createZone } from '../../resolver/server/zone.ts'
 import type { ZoneRecord } from '../../resolver/server/zone-record.ts'
-import { createTargets, type Targets } from '../../resolver/targets/targets.ts'
+import { targetsConfig } from '../../resolver/targets/config.ts'
+import type { Targets } from '../../resolver/targets/targets.ts'
 import type { Role, RolePorts } from './role.ts'
 
 export const gatewayRoleSchema = gatewayConfigSchema.extend({
@@ -37,31 +34,21 @@ export const gatewayRoleSchema = gatewayConfigSchema.extend({
     .default(['127.0.0.1'])
     .describe('Addresses under which this gateway is reached from outside; its own zone answers with them.'),
   acme: acmeConfigSchema.prefault({}),
-  dns: z
-    .object({
-      server: dnsServerConfig.pick({ host: true, port: true }).prefault({}),
-      upstreams: stubConfig.shape.upstreams,
-      cache: dnsCacheConfig.prefault({}),
+  nameServer: dnsServerConfig.pick({ host: true, port: true }).prefault({}),
+  resolver: resolverConfig
+    .extend({
+      // Which zone is ours and where we are is said once, above.
+      targets: targetsConfig.omit({ zones: true, gatewayAddresses: true }).prefault({}),
+      ens: ensConfig
+        .extend({
+          ttlMs: ensConfig.shape.ttlMs
+            .unwrap()
+            .default(0)
+            .describe('Time that an answer from the chain is believed, before resolver.targets.ensTtlMs begins.'),
+        })
+        .prefault({}),
     })
     .prefault({}),
-  names: z
-    .object({
-      ttlMsMin: z
-        .number()
-        .int()
-        .min(0)
-        .default(30_000)
-        .describe('Shortest time that the target of a name is believed.'),
-      ttlMsMax: z
-        .number()
-        .int()
-        .min(0)
-        .default(3_600_000)
-        .describe('Longest time that the target of a name is believed.'),
-      ensTtlMs: z.number().int().min(0).default(60_000).describe('Time that the target of an ENS name is believed.'),
-    })
-    .prefault({}),
-  ens: ensConfig.prefault({}),
   network: clientConfigSchema.prefault({ ccnUrls: ['https://official.aleph.cloud'] }),
 })
 export type GatewayRoleConfig = z.output<typeof gatewayRoleSchema>
@@ -77,39 +64,23 @@ export const gatewayRole: Role<GatewayRoleConfig> = {
     const network = stack.use(
       createNetworkClient({ ...config.network, clock, random, log: log.child({ part: 'network' }) }),
     )
-    const resolverMetrics = createResolverMetrics(metrics)
-    const stub = createStubClient(stubConfig.parse({ upstreams: config.dns.upstreams }), {
-      clock,
-      random,
-      metrics: resolverMetrics,
-    })
-    const dns = cacheDns(stub, config.dns.cache, { clock, metrics: resolverMetrics })
-    const ens = createEnsSource(config.ens, { clock, metrics: resolverMetrics })
-    const targets = createTargets(
-      {
-        zones: [config.zone],
-        gatewayAddresses: config.publicAddresses,
-        ...config.names,
-        lookupMsMax: config.timeouts.lookupMs - 1_000,
-      },
-      { dns, ens, messages: network, clock, log, metrics: resolverMetrics },
+    const { targets } = config.resolver
+    const resolver = stack.use(
+      await startResolver(
+        { ...config.resolver, targets: { ...targets, zones: [config.zone], gatewayAddresses: config.publicAddresses } },
+        { ...ports, messages: network },
+      ),
     )
     const zone = createZone({ origin: config.zone, records: ownRecords(config) })
     const nameServer = stack.use(
-      await startDnsServer(dnsServerConfig.parse(config.dns.server), {
-        zones: [zone],
-        clock,
-        random,
-        log,
-        metrics: resolverMetrics,
-      }),
+      await startDnsServer(dnsServerConfig.parse(config.nameServer), { zones: [zone], clock, random, log }),
     )
     const store = stack.use(await openDirectoryStore(join(config.stateDir, 'acme'), { clock }))
     const certificates = stack.use(
       await startCertificateManager(config.acme, {
         store,
         responders: [createDns01(zone, { zones: [config.zone] }), createHttp01(), createTlsAlpn01()],
-        policy: issuancePolicy(config.zone, targets),
+        policy: { check: (name, signal) => resolver.checkIssuance(name, signal) },
         clock,
         random,
         log: log.child({ part: 'acme' }),
@@ -118,11 +89,11 @@ export const gatewayRole: Role<GatewayRoleConfig> = {
     )
     const gateway = stack.use(
       await startGateway(config, {
-        names: targets,
+        names: resolver,
         certificates,
         hosts: network,
         blocks: network,
-        domainReport: async (host, signal) => pageReport(await targets.domainReport(host, signal)),
+        domainReport: async (host, signal) => pageReport(await resolver.domainReport(host, signal)),
         clock,
         random,
         log: log.child({ part: 'gateway' }),
@@ -162,16 +133,6 @@ async function obtainOwnCertificate(
     await certificates.ensure([zone, `*.${zone}`, `*.eth.${zone}`])
   } catch (error) {
     log.error(`no certificate for ${zone} yet, trying again behind: ${describeError(error)}`)
-  }
-}
-
-/** Names under our own zone are ours to certify; all others follow the naming rules. */
-function issuancePolicy(zone: string, targets: Targets): IssuancePolicy {
-  return {
-    check: async (name, signal) => {
-      if (name === zone || name === `*.${zone}` || name === `*.eth.${zone}`) return
-      await targets.checkIssuance(name, signal)
-    },
   }
 }
 

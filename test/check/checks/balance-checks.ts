@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { describeError } from '../../../core/errors.ts'
 import { eventually, json, type SampleAnswer } from '../expect.ts'
 import type { Check } from '../run-checks.ts'
 import type { World } from '../world.ts'
@@ -64,7 +65,7 @@ export const balanceChecks: Check<World>[] = [
       assert.ok(victim, 'one of the two hosts serves the program')
       const agent = client.keepAliveAgent()
       const served = new Map<string, number>()
-      let failed = 0
+      const failures: string[] = []
       let sent = 0
       const worker = async (): Promise<void> => {
         while (sent < requests) {
@@ -73,8 +74,8 @@ export const balanceChecks: Check<World>[] = [
           try {
             const { bootId } = json<SampleAnswer>(await client.ask(program.url, { agent }))
             served.set(bootId, (served.get(bootId) ?? 0) + 1)
-          } catch {
-            failed++
+          } catch (error) {
+            failures.push(describeError(error).slice(0, 300))
           }
         }
       }
@@ -82,7 +83,7 @@ export const balanceChecks: Check<World>[] = [
       agent.destroy()
       const counts = [...served.values()].join(' + ')
       await victim.role.start()
-      assert.equal(failed, 0, `${failed} of ${requests} requests failed (served: ${counts})`)
+      assert.equal(failures.length, 0, `${failures.length} of ${requests} failed (served: ${counts}): ${failures[0]}`)
       const back = await eventually(
         'the killed host is back in use',
         60_000,

@@ -88,7 +88,7 @@ export const domainChecks: Check<World>[] = [
       network.records.set(host, 'CNAME', [network.zone])
       network.records.set(`_control.${host}`, 'TXT', [owner])
       network.records.set(`_aleph-id.${host}`, 'TXT', [program('python').itemHash.slice(0, 63)])
-      return refusedName(client, host, 'RESOLVER_TARGET_UNKNOWN', `_aleph-id.${host}`)
+      return refusedName(client, host, 'RESOLVER_DOMAIN_NOT_PROVEN', `_aleph-id.${host}`)
     },
   },
   {
