@@ -53,7 +53,7 @@ export async function startCcn(config: CcnConfig, ports: CcnPorts): Promise<Ccn>
   await using stack = new AsyncDisposableStack()
   const peers = createHttpPeers(config.peers, { clock, random, metrics, timeoutMs: limits.peerTimeoutMs })
   const content = createContentSource(files, peers, limits)
-  const pending = new PendingMessages(store, clock, log)
+  const pending = new PendingMessages(store, clock, log, (size) => metrics.pending.set(size))
   let subscriptions: Subscriptions | undefined
 
   const onProcessed = (stored: StoredMessage): void => {
@@ -64,10 +64,6 @@ export async function startCcn(config: CcnConfig, ports: CcnPorts): Promise<Ccn>
     )
     if (contentFields(stored.content).key !== undefined) pending.arrived(contentFields(stored.content).key as string)
   }
-  const onPending = (stored: StoredMessage): void => {
-    pending.add(stored)
-    metrics.pending.set(pending.size)
-  }
   const processor = new MessageProcessor({
     store,
     content,
@@ -77,7 +73,7 @@ export async function startCcn(config: CcnConfig, ports: CcnPorts): Promise<Ccn>
     metrics,
     limits,
     onProcessed,
-    onPending,
+    onPending: (stored) => pending.add(stored),
     pendingCount: () => pending.size,
   })
   const keep = async (staged: StagedFile): Promise<void> => {

@@ -1,5 +1,6 @@
 import type { Clock } from '../../core/clock.ts'
 import type { Log } from '../../core/log.ts'
+import type { SignedMessage } from '../protocol/message.ts'
 import type { MessageStore, StoredMessage } from './ports.ts'
 import type { MessageProcessor, Outcome } from './process-message.ts'
 
@@ -16,16 +17,19 @@ export class PendingMessages implements AsyncDisposable {
   readonly #waiting = new Map<string, Waiting>()
   readonly #byNeed = new Map<string, Set<string>>()
   readonly #listeners = new Map<string, Set<(outcome: Outcome) => void>>()
-  readonly #running = new Set<Promise<void>>()
+  readonly #trying = new Map<string, Promise<void>>()
   readonly #store: MessageStore
   readonly #clock: Clock
   readonly #log: Log
+  readonly #onSize: (size: number) => void
   #process: MessageProcessor['process'] = () => Promise.reject(new Error('not started'))
   #timer: Disposable | undefined
   #timerAtMs = Number.POSITIVE_INFINITY
   #stopped = false
 
-  constructor(store: MessageStore, clock: Clock, log: Log) {
+  /** @param onSize - told how many messages are pending whenever that changes */
+  constructor(store: MessageStore, clock: Clock, log: Log, onSize: (size: number) => void) {
+    this.#onSize = onSize
     this.#store = store
     this.#clock = clock
     this.#log = log
@@ -51,6 +55,7 @@ export class PendingMessages implements AsyncDisposable {
       const set = this.#byNeed.get(need) ?? new Set()
       this.#byNeed.set(need, set.add(hash))
     }
+    this.#onSize(this.#waiting.size)
     if ((stored.retryAtMs ?? 0) < this.#timerAtMs) this.#arm()
   }
 
@@ -59,15 +64,18 @@ export class PendingMessages implements AsyncDisposable {
     for (const need of needs) for (const hash of this.#byNeed.get(need) ?? []) this.#retry(hash)
   }
 
-  /** Resolves with the outcome when a pending message settles within `waitMs`; undefined when it does not. */
-  async settled(itemHash: string, waitMs: number): Promise<Outcome | undefined> {
+  /** The outcome of a pending message when it settles within `waitMs`; undefined when it does not. */
+  async settled(message: SignedMessage, waitMs: number): Promise<Outcome | undefined> {
+    const hash = message.item_hash
+    // It may have settled between being kept and this call; then this only reads what became of it.
+    if (!this.#waiting.has(hash) && !this.#trying.has(hash)) return this.#process(message)
     const { promise, resolve } = Promise.withResolvers<Outcome | undefined>()
-    const set = this.#listeners.get(itemHash) ?? new Set()
-    this.#listeners.set(itemHash, set.add(resolve))
+    const set = this.#listeners.get(hash) ?? new Set()
+    this.#listeners.set(hash, set.add(resolve))
     using _timer = this.#clock.schedule(waitMs, () => resolve(undefined))
     const outcome = await promise
     set.delete(resolve)
-    if (set.size === 0) this.#listeners.delete(itemHash)
+    if (set.size === 0) this.#listeners.delete(hash)
     return outcome
   }
 
@@ -83,7 +91,7 @@ export class PendingMessages implements AsyncDisposable {
     this.#timer?.[Symbol.dispose]()
     for (const set of this.#listeners.values())
       for (const listener of set) listener({ status: 'pending', fresh: false })
-    await Promise.all(this.#running)
+    await Promise.all(this.#trying.values())
   }
 
   #forget(hash: string): void {
@@ -92,7 +100,7 @@ export class PendingMessages implements AsyncDisposable {
       set?.delete(hash)
       if (set?.size === 0) this.#byNeed.delete(need)
     }
-    this.#waiting.delete(hash)
+    if (this.#waiting.delete(hash)) this.#onSize(this.#waiting.size)
   }
 
   #arm(): void {
@@ -119,8 +127,8 @@ export class PendingMessages implements AsyncDisposable {
       this.#waiting.set(hash, { retryAtMs: this.#clock.nowMs() + 5_000, waitsFor: [] })
       this.#arm()
     })
-    this.#running.add(attempt)
-    void attempt.finally(() => this.#running.delete(attempt))
+    this.#trying.set(hash, attempt)
+    void attempt.finally(() => this.#trying.delete(hash))
   }
 
   async #attempt(hash: string): Promise<void> {

@@ -33,7 +33,7 @@ export function createPublisher(
       const outcome = await process(message, staged)
       pending.report(message.item_hash, outcome)
       if (!sync || outcome.status !== 'pending') return outcome
-      return (await pending.settled(message.item_hash, limits.syncWaitMs)) ?? outcome
+      return (await pending.settled(message, limits.syncWaitMs)) ?? outcome
     },
   }
 }
