@@ -66,6 +66,7 @@ export const crnConfigSchema = z.object({
     .prefault({}),
   bootTimeoutMs: ms.default(30_000).describe('Until a booting guest must be ready for code.'),
   startTimeoutMs: ms.default(20_000).describe('Until a program must listen after its code is loaded.'),
+  failedStartMs: ms.default(5_000).describe('A program that failed to start is not tried again for this long.'),
   answerTimeoutMs: ms
     .default(30_000)
     .describe('Least time for the head of an answer; "resources.seconds" of the program may extend it.'),
@@ -80,6 +81,9 @@ export const crnConfigSchema = z.object({
   unpackedBytesMax: bytes.default(512 * 1_048_576).describe('Largest content of a code archive.'),
   unpackedFilesMax: z.number().int().positive().default(20_000).describe('Most entries of a code archive.'),
   cacheBytesMax: bytes.default(4 * 1_073_741_824).describe('Disk for cached code; the least recently used goes first.'),
+  logBytesPerSecondMax: bytes
+    .default(4 * 1_048_576)
+    .describe('A program that prints faster is slowed down, together with its answers.'),
   logBytesMax: bytes.default(262_144).describe('Output kept of each program, in memory.'),
 })
 

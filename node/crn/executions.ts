@@ -6,7 +6,7 @@ import { SingleFlight } from '../../core/single-flight.ts'
 import { programContentSchema } from '../protocol/content.ts'
 import type { CodeCache } from './code/code-cache.ts'
 import type { CrnConfig } from './config.ts'
-import { HostFullError, ProgramStartError } from './errors.ts'
+import { BadArchiveError, HostFullError, ProgramStartError, UnsupportedProgramError } from './errors.ts'
 import type { Guest } from './guest/guest.ts'
 import type { CrnMetrics } from './metrics.ts'
 import { planVm, type VmPlan, watchedRefs } from './plan-vm.ts'
@@ -47,6 +47,7 @@ interface Wanted {
 const sweepMs = 5_000
 /** Logs of programs that are gone: an owner looks at them after the failure. */
 const pastLogsMax = 100
+const failedMax = 1_000
 
 /** What runs on this host: starts programs on request, moves them to new versions, stops what is idle. */
 export class Executions implements AsyncDisposable {
@@ -57,8 +58,10 @@ export class Executions implements AsyncDisposable {
   readonly #flights = new SingleFlight<string, Execution>()
   readonly #upgrades = new SingleFlight<string, void>()
   readonly #dirty = new Set<string>()
+  readonly #failed = new Map<string, { error: Error; untilMs: number }>()
   readonly #pastLogs = new Map<string, string>()
   readonly #stop = new AbortController()
+  readonly #disposing = new Map<Execution, Promise<void>>()
   readonly #starting = new Set<Promise<unknown>>()
   #slotsTaken = 0
   #sweep: Disposable
@@ -119,6 +122,9 @@ export class Executions implements AsyncDisposable {
   }
 
   async #begin(itemHash: string): Promise<Execution> {
+    const failed = this.#failed.get(itemHash)
+    if (failed && failed.untilMs > this.#ports.clock.monotonicMs()) throw failed.error
+    this.#failed.delete(itemHash)
     this.#reserveSlot()
     const work = this.#start(itemHash)
     this.#starting.add(work)
@@ -128,10 +134,20 @@ export class Executions implements AsyncDisposable {
       return execution
     } catch (error) {
       this.#slotsTaken--
+      this.#rememberFailure(itemHash, error)
       throw error
     } finally {
       this.#starting.delete(work)
     }
+  }
+
+  /** A program that cannot start must not cost a booted guest with every request for it. */
+  #rememberFailure(itemHash: string, error: unknown): void {
+    const lasting =
+      error instanceof ProgramStartError || error instanceof BadArchiveError || error instanceof UnsupportedProgramError
+    if (!lasting) return
+    if (this.#failed.size >= failedMax) this.#failed.delete(this.#failed.keys().next().value as string)
+    this.#failed.set(itemHash, { error, untilMs: this.#ports.clock.monotonicMs() + this.#config.failedStartMs })
   }
 
   /** @throws HostFullError when nothing idle can make room */
@@ -193,7 +209,7 @@ export class Executions implements AsyncDisposable {
       this.#keepLogs(itemHash, guest)
       await guest[Symbol.asyncDispose]()
       pool.released(guest.memoryMib)
-      throw new ProgramStartError(itemHash, reasonOf(cause), { cause })
+      throw new ProgramStartError(itemHash, reasonOf(cause, guest.failure()), { cause })
     }
     const now = clock.nowMs()
     return {
@@ -222,8 +238,6 @@ export class Executions implements AsyncDisposable {
     })
   }
 
-  #disposing = new Map<Execution, Promise<void>>()
-
   #dispose(execution: Execution): Promise<void> {
     const before = this.#disposing.get(execution)
     if (before) return before
@@ -249,6 +263,8 @@ export class Executions implements AsyncDisposable {
   }
 
   #fileChanged(ref: string): void {
+    // Any of them may be repaired by this file; at worst each costs one more attempt.
+    this.#failed.clear()
     for (const execution of this.#running.values()) {
       if (!watchedRefs(execution.plan).includes(ref)) continue
       // A change during an upgrade is remembered: the loop runs once more and sees the newest version.
@@ -321,6 +337,9 @@ export class Executions implements AsyncDisposable {
 }
 
 /** Says what went wrong without what the program printed: that is for its owner. */
-function reasonOf(cause: unknown): string {
-  return cause instanceof AppError ? cause.message : 'the host could not prepare its volumes'
+function reasonOf(cause: unknown, failure: string): string {
+  if (failure.startsWith('load:')) return 'it ended while its code was loaded'
+  if (failure.startsWith('mount:')) return 'one of its volumes cannot be mounted'
+  if (cause instanceof AppError) return cause.message.replace(/\.$/, '')
+  return 'the host could not prepare its volumes'
 }

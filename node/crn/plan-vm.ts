@@ -88,8 +88,7 @@ function insideCode(entrypoint: string): string {
 
 /** The entrypoint decides, for it must fit; a known `runtime.ref` decides what a plain executable finds beside it. */
 function planRuntime(content: ProgramContent, entry: GuestEntry): Runtime {
-  if (entry.kind === 'asgi') return 'python'
-  if (entry.kind === 'node') return 'node'
+  if (entry.kind !== 'exec') return entry.kind === 'asgi' ? 'python' : 'node'
   if (entry.words[0] === 'python3') return 'python'
   return findRuntime(content.runtime.ref) ?? 'python'
 }

@@ -57,6 +57,7 @@ export class GuestPool implements AsyncDisposable {
       bootTimeoutMs: config.bootTimeoutMs,
       connectionsMax: config.connectionsPerVmMax,
       logBytesMax: config.logBytesMax,
+      logBytesPerSecondMax: config.logBytesPerSecondMax,
       warmUp: true,
     }
     this.refill()

@@ -19,6 +19,7 @@ export interface GuestOptions {
   bootTimeoutMs: number
   connectionsMax: number
   logBytesMax: number
+  logBytesPerSecondMax: number
   /** Serves one request inside the guest before it is given out, so that code paths are loaded. */
   warmUp?: boolean
 }
@@ -48,11 +49,15 @@ export async function bootGuest(hypervisor: Hypervisor, spec: VmSpec, options: G
   const vm = await hypervisor.create(spec)
   const logs = new LogRing(options.logBytesMax)
   let failure = ''
+  const slowDown = logBrake(vm, options)
   const link = new GuestLink(vm.link, {
     random: (count) => options.random.bytes(count),
     nowMs: () => options.clock.nowMs(),
     streamsMax: options.connectionsMax,
-    onLog: (_output, bytes) => logs.push(bytes),
+    onLog: (_output, bytes) => {
+      logs.push(bytes)
+      slowDown(bytes.length)
+    },
     onFailed: (stage, text) => {
       failure = `${stage}: ${text}`
       logs.push(Buffer.from(`[host] the guest failed at ${stage}: ${text}\n`))
@@ -70,6 +75,23 @@ export async function bootGuest(hypervisor: Hypervisor, spec: VmSpec, options: G
     const { reason } = await vm.ended
     const words = [failure, reason, logs.text().slice(-500)].filter((text) => text !== '').join('; ')
     throw new VmBootError(`A ${spec.runtime} guest did not boot: ${describeError(cause)}`, { cause: new Error(words) })
+  }
+}
+
+/** Stops reading from a guest that prints too much until the second is over: the link's back pressure does the rest. */
+function logBrake(vm: Vm, { clock, logBytesPerSecondMax }: GuestOptions): (bytes: number) => void {
+  let windowStartMs = clock.monotonicMs()
+  let windowBytes = 0
+  return (bytes) => {
+    const now = clock.monotonicMs()
+    if (now - windowStartMs >= 1_000) {
+      windowStartMs = now
+      windowBytes = 0
+    }
+    windowBytes += bytes
+    if (windowBytes <= logBytesPerSecondMax || vm.link.isPaused()) return
+    vm.link.pause()
+    clock.schedule(Math.max(1, windowStartMs + 1_000 - now), () => vm.link.resume())
   }
 }
 

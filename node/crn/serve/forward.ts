@@ -31,7 +31,9 @@ export async function forwardRequest(
     try {
       execution = await ports.executions.acquire(target.itemHash)
       if (response.destroyed) return
+      const askedAtMs = performance.now()
       const answer = await ask(request, response, target, execution, ports.clock, repeatable)
+      ports.metrics.answerSeconds.observe((performance.now() - askedAtMs) / 1_000)
       await passAnswer(answer, response, execution)
       ports.metrics.requests.add({ result: `${Math.floor(response.statusCode / 100)}xx` })
       return

@@ -25,7 +25,7 @@ export function requestHeaders(raw: readonly string[], upgrade = false): string[
     (name) => !hopByHop.has(name) && !named.has(name) && !identifying.test(name) && !answeredHere.has(name),
   )
   if (!upgrade) return kept
-  return [...kept, 'Connection', 'Upgrade', 'Upgrade', valueOf(raw, 'upgrade') ?? 'websocket']
+  return [...kept, 'Connection', 'Upgrade', 'Upgrade', headerValue(raw, 'upgrade') ?? 'websocket']
 }
 
 /** Headers of a program's answer as the client sees them; `own` replaces what the program said under those names. */
@@ -61,7 +61,7 @@ function connectionTokens(raw: readonly string[]): Set<string> {
   return tokens
 }
 
-function valueOf(raw: readonly string[], wanted: string): string | undefined {
+function headerValue(raw: readonly string[], wanted: string): string | undefined {
   for (let index = 0; index + 1 < raw.length; index += 2)
     if ((raw[index] as string).toLowerCase() === wanted) return raw[index + 1]
   return undefined
