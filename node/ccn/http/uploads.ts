@@ -1,11 +1,11 @@
 import { readCar } from '../../protocol/car.ts'
 import { parseCid } from '../../protocol/cid.ts'
-import { InvalidFormatError } from '../../protocol/errors.ts'
+import { HashMismatchError, InvalidFormatError } from '../../protocol/errors.ts'
 import { parseContentText, parseMessage, type SignedMessage } from '../../protocol/message.ts'
 import { verifySignature } from '../../protocol/signature.ts'
 import { importFile, walkDag } from '../../protocol/unixfs.ts'
 import { BadRequestError, TooLargeError } from '../errors.ts'
-import type { FileStore, StagedFile } from '../ports.ts'
+import type { FileStore, StagedBlocks, StagedFile } from '../ports.ts'
 import { parseJson } from './body.ts'
 
 /** The STORE that came with an upload, its signature checked. */
@@ -63,7 +63,7 @@ export async function stageIpfsFile(
 
 /**
  * Takes a CAR in, not visible until committed. Each block is hashed, and all that its root refers to must be in it or here.
- * @throws MalformedCarError, HashMismatchError, BadRequestError, TooLargeError
+ * @throws MalformedCarError, BadRequestError, TooLargeError
  */
 export async function stageCar(
   files: FileStore,
@@ -78,7 +78,7 @@ export async function stageCar(
     let count = 0
     for await (const { cid, bytes } of blocks) {
       if (++count > limits.blocksMax) throw new BadRequestError(`The CAR has more than ${limits.blocksMax} blocks.`)
-      await staged.put(cid.toString(), bytes)
+      await putBlock(staged, cid.toString(), bytes)
     }
     const name = parseCid(root.toString()).toString()
     const { sizeBytes, missing } = await walkDag(name, (cid) => staged.block(cid), limits.blocksMax)
@@ -93,6 +93,15 @@ export async function stageCar(
   } catch (error) {
     await staged[Symbol.asyncDispose]()
     throw error
+  }
+}
+
+async function putBlock(staged: StagedBlocks, cid: string, bytes: Uint8Array): Promise<void> {
+  try {
+    await staged.put(cid, bytes)
+  } catch (cause) {
+    if (!(cause instanceof HashMismatchError)) throw cause
+    throw new BadRequestError(`The CAR holds other bytes than its block ${cid} names.`, { cause })
   }
 }
 
