@@ -125,7 +125,7 @@ export class Executions implements AsyncDisposable {
     const failed = this.#failed.get(itemHash)
     if (failed && failed.untilMs > this.#ports.clock.monotonicMs()) throw failed.error
     this.#failed.delete(itemHash)
-    this.#reserveSlot()
+    await this.#reserveSlot()
     const work = this.#start(itemHash)
     this.#starting.add(work)
     try {
@@ -151,12 +151,13 @@ export class Executions implements AsyncDisposable {
   }
 
   /** @throws HostFullError when nothing idle can make room */
-  #reserveSlot(): void {
+  async #reserveSlot(): Promise<void> {
     const { vmsMax, evictIdleMs, pool } = this.#config
     const full = (): boolean => this.#slotsTaken >= vmsMax || this.#ports.pool.memoryMibFree < pool.memoryMib
-    if (full()) {
-      const idlest = this.#idle(evictIdleMs)[0]
-      if (idlest) this.drop(idlest)
+    const idlest = full() ? this.#idle(evictIdleMs)[0] : undefined
+    if (idlest) {
+      this.#running.delete(idlest.itemHash)
+      await this.#dispose(idlest)
     }
     if (full()) throw new HostFullError('running programs', vmsMax)
     this.#slotsTaken++

@@ -45,6 +45,7 @@ export class GuestPool implements AsyncDisposable {
   readonly #full = Promise.withResolvers<void>()
   /** Nominal memory of guests that executions own. */
   #memoryMibInUse = 0
+  readonly #stop = new AbortController()
   #closed = false
   #retry: Disposable | undefined
 
@@ -59,6 +60,7 @@ export class GuestPool implements AsyncDisposable {
       logBytesMax: config.logBytesMax,
       logBytesPerSecondMax: config.logBytesPerSecondMax,
       warmUp: true,
+      signal: this.#stop.signal,
     }
     this.refill()
   }
@@ -135,6 +137,7 @@ export class GuestPool implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true
+    this.#stop.abort(new Error('the host is stopping'))
     this.#retry?.[Symbol.dispose]()
     this.#full.resolve()
     await Promise.allSettled(runtimes.flatMap((runtime) => [...this.#booting[runtime]]))

@@ -20,6 +20,8 @@ export interface GuestOptions {
   connectionsMax: number
   logBytesMax: number
   logBytesPerSecondMax: number
+  /** Ends a boot that is under way. */
+  signal?: AbortSignal
   /** Serves one request inside the guest before it is given out, so that code paths are loaded. */
   warmUp?: boolean
 }
@@ -63,7 +65,10 @@ export async function bootGuest(hypervisor: Hypervisor, spec: VmSpec, options: G
       logs.push(Buffer.from(`[host] the guest failed at ${stage}: ${text}\n`))
     },
   })
+  const giveUp = (): void => link.close(new VmBootError('the host is stopping.'))
+  options.signal?.addEventListener('abort', giveUp)
   try {
+    options.signal?.throwIfAborted()
     const { bootId } = await within(link.hello, link, options.bootTimeoutMs)
     await within(link.zygoteReady, link, options.bootTimeoutMs)
     const guest = makeGuest(spec, vm, link, logs, bootId, () => failure)
@@ -75,6 +80,8 @@ export async function bootGuest(hypervisor: Hypervisor, spec: VmSpec, options: G
     const { reason } = await vm.ended
     const words = [failure, reason, logs.text().slice(-500)].filter((text) => text !== '').join('; ')
     throw new VmBootError(`A ${spec.runtime} guest did not boot: ${describeError(cause)}`, { cause: new Error(words) })
+  } finally {
+    options.signal?.removeEventListener('abort', giveUp)
   }
 }
 

@@ -168,7 +168,9 @@ export class LinkStream extends Duplex {
     clearTimeout(this.#timer)
     this.#timeoutMs = timeoutMs
     this.#timer = undefined
-    if (callback) this.once('timeout', callback)
+    // As net.Socket does: a callback given with 0 is taken off.
+    if (callback && timeoutMs > 0) this.once('timeout', callback)
+    else if (callback) this.removeListener('timeout', callback)
     if (timeoutMs > 0) this.#timer = setTimeout(() => this.emit('timeout'), timeoutMs).unref()
     return this
   }
