@@ -3,7 +3,8 @@ import { BlockList, isIP } from 'node:net'
 
 // Ranges that a name on the network must not lead to: they mean this machine, its neighbours, or nobody.
 // The last line of IPv6 ranges carries IPv4 addresses inside (mapped, NAT64, 6to4, Teredo).
-const refused = new BlockList()
+// One list per family: a list that refuses ::ffff:0:0/96 refuses every IPv4 address too.
+const refused = { ipv4: new BlockList(), ipv6: new BlockList() }
 const ranges = {
   ipv4: `0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24
     192.88.99.0/24 192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 240.0.0.0/4`,
@@ -13,7 +14,7 @@ const ranges = {
 for (const family of ['ipv4', 'ipv6'] as const) {
   for (const range of ranges[family].split(/\s+/)) {
     const [network = '', bits = ''] = range.split('/')
-    refused.addSubnet(network, Number(bits), family)
+    refused[family].addSubnet(network, Number(bits), family)
   }
 }
 
@@ -23,8 +24,9 @@ const systemLookup: HostLookup = async (name) => (await lookup(name, { all: true
 
 /** Whether an address is one that anyone on the internet may reach. */
 export function isPublicAddress(address: string): boolean {
-  const family = isIP(address)
-  return family !== 0 && !refused.check(address, family === 6 ? 'ipv6' : 'ipv4')
+  const version = isIP(address)
+  const family = version === 6 ? 'ipv6' : 'ipv4'
+  return version !== 0 && !refused[family].check(address, family)
 }
 
 /**

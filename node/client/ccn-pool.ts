@@ -1,6 +1,5 @@
 import type { Clock } from '../../core/clock.ts'
-import { AppError } from '../../core/errors.ts'
-import { AnswerForgedError, NetworkUnreachableError, UnknownItemError } from './errors.ts'
+import { AnswerForgedError, NetworkUnreachableError, PublishRefusedError, UnknownItemError } from './errors.ts'
 
 /** What `fetch` takes as a body. */
 export type RequestBody = NonNullable<RequestInit['body']>
@@ -84,8 +83,8 @@ export function createCcnPool(urls: readonly string[], clock: Clock, timeoutMs: 
           }
         } catch (error) {
           options.signal.throwIfAborted()
-          // What the caller of the network did wrong would be as wrong at the next node.
-          if (error instanceof AppError && error.fault === 'caller' && error.status !== 422) throw error
+          // What is wrong with a message of ours is as wrong at the next node.
+          if (error instanceof PublishRefusedError) throw error
           forged = error
         }
       }
