@@ -1,4 +1,5 @@
 import type { Clock } from '../core/clock.ts'
+import type { AppError } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import type { Metrics } from '../core/metrics.ts'
 import type { Random } from '../core/random.ts'
@@ -36,6 +37,8 @@ export interface CertificateManager extends AsyncDisposable {
    * Resolves with the first; when that fails it throws, and goes on trying behind.
    */
   ensure(names: readonly string[], signal?: AbortSignal): Promise<ServedCertificate>
+  /** Why the last attempt at a certificate for this name failed, while that still stands. Never throws. */
+  refusal(serverName: string): AppError | undefined
   /** All name sets with their state, the refused ones last. */
   status(): CertificateStatus[]
 }
@@ -60,6 +63,7 @@ export async function startCertificateManager(config: AcmeConfig, ports: Manager
     httpChallenge: (host, token) => firstOf(ports.responders, (responder) => responder.httpChallenge?.(host, token)),
     alpnChallenge: (serverName) => firstOf(ports.responders, (responder) => responder.alpnChallenge?.(serverName)),
     ensure: (names, signal) => keeper.ensure(names, signal),
+    refusal: (serverName) => keeper.refusal(serverName),
     status: () => keeper.status(),
     async [Symbol.asyncDispose]() {
       await keeper.close()

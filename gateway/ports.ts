@@ -1,3 +1,5 @@
+import type { AppError } from '../core/errors.ts'
+
 /** What a site's name leads to. */
 export type Target =
   /** A program that compute hosts run on request: `itemHash` is the 64-hex hash of its PROGRAM message. */
@@ -45,6 +47,11 @@ export interface CertificateSource {
    * @throws AppError when the name may not have one (not proven), when a budget is used up or the CA refuses
    */
   obtain(serverName: string, signal: AbortSignal): Promise<SiteCertificate>
+  /**
+   * Why the last attempt to get a certificate for the name failed, for as long as it is not tried again. Plain HTTP shows it to the owner,
+   * since without a certificate there is no other way to tell.
+   */
+  refusal?(serverName: string): AppError | undefined
   /** The body for `GET /.well-known/acme-challenge/<token>` (RFC 8555 §8.3), or undefined. */
   httpChallenge(host: string, token: string): string | undefined
   /** The certificate to show to a client that offers only ALPN `acme-tls/1` (RFC 8737), or undefined. */

@@ -89,6 +89,12 @@ export class Keeper {
     return servedOf(await within(this.#attempt(state.set), signal), this.#table)
   }
 
+  refusal(serverName: string): AppError | undefined {
+    const name = serverName.toLowerCase()
+    const set = this.#managedSetFor(name) ?? { id: setIdOf([name]) }
+    return this.#refusals.find(set.id, this.#parts.clock.nowMs()) ?? this.#sets.get(set.id)?.failure
+  }
+
   status(): CertificateStatus[] {
     const nowMs = this.#parts.clock.nowMs()
     const known = [...this.#sets.values()].map((state) => statusOf(state, this.#queue.get(state.set.id), nowMs))

@@ -62,8 +62,6 @@ export interface Network extends AsyncDisposable {
   setUptimes(uptimes: readonly number[]): Promise<void>
   /** Replaces one host's address in the registry; for trying a host that misbehaves. `undefined`: the real ones again. */
   setHostAddresses(addresses: readonly string[] | undefined): Promise<void>
-  /** Programs that one host runs at most. */
-  readonly vmsMax: number
   /** Resolves when every host has a booted guest of that runtime waiting. */
   poolsReady(runtime: 'python' | 'node'): Promise<void>
   /** Overwrites a block in the CCN's store with other bytes of the same length. */
@@ -109,7 +107,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     progress(name, 'ready')
     return started
   }
-  const role = (name: string, kind: string, config: unknown): Promise<RoleProcess> =>
+  const role = (name: string, kind: string, config: Readonly<Record<string, unknown>>): Promise<RoleProcess> =>
     step(name, startRoleProcess({ name, role: kind, config, configFile: join(stateDir, `${name}.json`), log }))
 
   const dns = await step(
@@ -176,7 +174,6 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     rootPem,
     caFile,
     ensTtlMs,
-    vmsMax,
     setUptimes: registry.setUptimes,
     setHostAddresses: registry.setHostAddresses,
     poolsReady,
@@ -208,11 +205,11 @@ async function choosePorts(choice: NetworkOptions['ports']): Promise<Ports> {
   }
 }
 
-function ccnConfig(stateDir: string, port: number): unknown {
+function ccnConfig(stateDir: string, port: number): Record<string, unknown> {
   return { port, stateDir: join(stateDir, 'ccn') }
 }
 
-function crnConfig(stateDir: string, port: number, ccnUrl: string, options: NetworkOptions): unknown {
+function crnConfig(stateDir: string, port: number, ccnUrl: string, options: NetworkOptions): Record<string, unknown> {
   return {
     listen: { port },
     stateDir,
@@ -220,7 +217,8 @@ function crnConfig(stateDir: string, port: number, ccnUrl: string, options: Netw
     domain: 'localhost',
     vmsMax: options.vmsMax,
     pool: { python: options.poolSize ?? 1, node: options.poolSize ?? 1 },
-    evictIdleMs: 3_600_000,
+    // So that a sample that nobody asks any more makes room for the next.
+    evictIdleMs: 2_000,
     network: { ccnUrls: [ccnUrl] },
   }
 }
@@ -235,7 +233,7 @@ interface GatewayParts {
   acme: Pebble
 }
 
-function gatewayConfig(parts: GatewayParts): unknown {
+function gatewayConfig(parts: GatewayParts): Record<string, unknown> {
   const { ports, chain } = parts
   return {
     zone,

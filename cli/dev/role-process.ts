@@ -10,8 +10,8 @@ export interface RoleProcess extends AsyncDisposable {
   output(): string
   /** Ends it as a power cut would: SIGKILL, no clean-up. Resolves when it is gone. */
   kill(): Promise<void>
-  /** Starts it again with the same configuration and state; resolves when it serves. */
-  start(): Promise<void>
+  /** Starts it again with the same state; resolves when it serves. `change` overrides top-level keys of its configuration, this once. */
+  start(change?: Readonly<Record<string, unknown>>): Promise<void>
 }
 
 const main = new URL('../main.ts', import.meta.url).pathname
@@ -23,13 +23,14 @@ export const readyMark = 'ready:'
 export async function startRoleProcess(options: {
   name: string
   role: string
-  config: unknown
+  config: Readonly<Record<string, unknown>>
   configFile: string
   log: Log
 }): Promise<RoleProcess> {
-  writeFileSync(options.configFile, `${JSON.stringify(options.config, undefined, 2)}\n`, { mode: 0o600 })
   let running: RunningProcess | undefined
-  const start = async (): Promise<void> => {
+  const start = async (change: Readonly<Record<string, unknown>> = {}): Promise<void> => {
+    const config = { ...options.config, ...change }
+    writeFileSync(options.configFile, `${JSON.stringify(config, undefined, 2)}\n`, { mode: 0o600 })
     running = await startProcess({
       name: options.name,
       command: process.execPath,

@@ -137,6 +137,9 @@ function servePlain(ports: AnswerPorts): Serve {
     }
     // A name that leads nowhere throws here: it has no certificate, so plain HTTP is where its owner sees why.
     if (head.host !== ports.config.zone) await ports.routes.match(head.host)
+    const { certificates } = ports
+    const refusal = certificates.find(head.host) ? undefined : certificates.refusal?.(head.host)
+    if (refusal) throw refusal
     const port = ports.publicHttpsPort()
     const location = `https://${head.host}${port === 443 ? '' : `:${port}`}${head.path === '*' ? '/' : head.path}`
     response.writeHead(308, { Location: location, 'Content-Length': '0' }).end()

@@ -82,13 +82,13 @@ export class HostList implements AsyncDisposable {
     const listed = this.#listed
     if (listed && listed.untilMs > this.#options.clock.monotonicMs()) return listed.hosts
     const fresh = this.#flights.run('hosts', () => this.#read(AbortSignal.timeout(this.#options.timeoutMs * 4)))
-    // An old list serves while the new one is read, and when it cannot be read.
-    if (listed) {
-      fresh.catch(() => {})
-      return listed.hosts
-    }
     signal.throwIfAborted()
-    return await fresh
+    if (!listed) return await fresh
+    // A list that ended a moment ago serves while the new one is read; an older one only when that cannot be read.
+    const recent = this.#options.clock.monotonicMs() < listed.untilMs + this.#options.keepMs
+    if (!recent) return fresh.catch(() => listed.hosts)
+    fresh.catch(() => {})
+    return listed.hosts
   }
 
   async #read(signal: AbortSignal): Promise<readonly ListedHost[]> {

@@ -6,7 +6,11 @@ import type { OutsideClient } from './outside-client.ts'
 const chunkBytes = 64 * 1024
 
 /** Pseudo-random bytes that never stand in memory as a whole, and the SHA-256 of all that was handed out. */
-export function hashedBytes(totalBytes: number): { stream: Readable; digest: () => string } {
+export function hashedBytes(totalBytes: number): {
+  stream: Readable
+  digest: () => string
+  sentBytes: () => number
+} {
   const hash = createHash('sha256')
   const block = randomBytes(chunkBytes)
   let sent = 0
@@ -21,7 +25,7 @@ export function hashedBytes(totalBytes: number): { stream: Readable; digest: () 
       this.push(chunk)
     },
   })
-  return { stream, digest: () => hash.digest('hex') }
+  return { stream, digest: () => hash.digest('hex'), sentBytes: () => sent }
 }
 
 /** Reads server-sent events; for each, the milliseconds from the request to its arrival. */

@@ -27,12 +27,6 @@ export interface PublishedSite {
   fileCids: Readonly<Record<string, string>>
 }
 
-interface CertificateStatus {
-  names: readonly string[]
-  state: string
-  failure?: { code: string; message: string; hint?: string }
-}
-
 const samples = new URL('../../cli/dev/samples/', import.meta.url).pathname
 const entrypoints: Record<Language, string> = { python: 'main:app', node: 'server.mjs' }
 
@@ -146,29 +140,19 @@ export class World {
     return (await this.ethereum.post({ text })).item_hash
   }
 
-  async certificateStatus(host: string): Promise<CertificateStatus | undefined> {
-    const response = await fetch(`http://127.0.0.1:${this.network.gatewayPorts.admin}/api/v0/certificates`)
-    const list = (await response.json()) as CertificateStatus[]
-    return list.find(({ names }) => names.includes(host))
-  }
-
-  /** Fills both hosts with programs, runs `work`, and gives the room back. */
-  async withFullHosts<T>(vmsMax: number, work: () => Promise<T>): Promise<T> {
-    for (const host of this.network.hosts) {
-      for (let index = 0; index <= vmsMax; index++) {
-        const program = await this.publishProgram('python', `filler-${index}`)
-        const answer = await fetch(`${host.url}/vm/${program.itemHash}/`)
-        await answer.arrayBuffer()
-        if (answer.status === 503) break
-      }
+  /** Gives both hosts room for one program, fills it, runs `work`, and gives the room back. */
+  async withFullHosts<T>(work: () => Promise<T>): Promise<T> {
+    const restart = async (change?: Readonly<Record<string, unknown>>): Promise<void> => {
+      for (const { role } of this.network.hosts) await role.kill()
+      await Promise.all(this.network.hosts.map(({ role }) => role.start(change)))
     }
+    await restart({ vmsMax: 1, evictIdleMs: 3_600_000 })
     try {
+      const filler = this.program('python').itemHash
+      for (const { url } of this.network.hosts) await (await fetch(`${url}/vm/${filler}/`)).arrayBuffer()
       return await work()
     } finally {
-      for (const host of this.network.hosts) {
-        await host.role.kill()
-        await host.role.start()
-      }
+      await restart()
     }
   }
 

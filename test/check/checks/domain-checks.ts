@@ -95,6 +95,8 @@ export const domainChecks: Check<World>[] = [
     name: 'ens.https',
     async run({ client, network, program }) {
       const url = `https://app.eth.${network.zone}/`
+      // Both run already, so that the time below is that of the name, not of a start.
+      for (const language of ['python', 'node'] as const) await client.ask(program(language).url)
       await network.chain.registerName('app.eth', { vm: program('python').itemHash })
       assert.equal(json<SampleAnswer>(await client.ask(url)).language, 'python')
       await network.chain.setVm('app.eth', program('node').itemHash)

@@ -115,7 +115,7 @@ export const operationsChecks: Check<World>[] = [
   {
     name: 'errors.host-full',
     async run(world) {
-      const answer = await world.withFullHosts(world.network.vmsMax, async () => {
+      const answer = await world.withFullHosts(async () => {
         const program = await world.publishProgram('python', 'one-too-many')
         return world.client.ask(program.url, { headers: { accept: 'application/json' } })
       })
@@ -134,11 +134,12 @@ export const operationsChecks: Check<World>[] = [
       network.records.set(`_control.${host}`, 'TXT', [owner])
       network.records.set(`_aleph-id.${host}`, 'TXT', [program('python').itemHash])
       await assert.rejects(client.connectTls(host), 'no certificate, so no handshake')
-      const status = await world.certificateStatus(host)
-      assert.ok(status?.failure, `the admin API tells why ${host} has no certificate`)
-      assert.match(status.failure.code, /^ACME_/)
-      assert.ok(status.failure.hint, 'and what to do')
-      return `${status.failure.code}: ${status.failure.hint}`
+      const answer = await client.ask(`http://${host}/`, { headers: { accept: 'application/json' } })
+      const problem = json<{ code: string; detail: string; hint?: string }>(answer, answer.status)
+      assert.ok(answer.status >= 400, `status ${answer.status}`)
+      assert.match(problem.code, /^ACME_/)
+      assert.ok(problem.hint, 'says what to do')
+      return `no handshake; plain HTTP tells why: ${answer.status} ${problem.code}, ${problem.hint}`
     },
   },
   {
