@@ -32,22 +32,31 @@ export async function readForm<T>(
   const parser = createParser(request.headers, fieldBytesMax)
   const source = request.body as Readable
   let taken: Promise<void> | undefined
+  let file: Readable | undefined
   const failed = Promise.withResolvers<never>()
   const fail = (error: unknown): void => failed.reject(asBadRequest(error))
+  const brokenStream = new WeakSet<object>()
   parser.on('field', (name, value, _nameTruncated, valueTruncated) => {
     if (valueTruncated) fail(new TooLargeError(`form field ${name}`, fieldBytesMax))
     else form.fields.set(name, value)
   })
   parser.on('file', (name, stream, filename) => {
-    stream.on('error', fail)
+    // Whoever reads the stream meets its error too. Noted, to tell it from trouble of our own, such as a full disk.
+    stream.on('error', (error) => brokenStream.add(error))
     if (name !== 'file' || taken) {
       stream.resume()
       return
     }
-    taken = onFile(stream, form.fields).then((value) => {
-      form.file = { name: filename || undefined, value }
-    })
-    taken.catch(fail)
+    file = stream
+    taken = onFile(stream, form.fields).then(
+      (value) => {
+        form.file = { name: filename || undefined, value }
+      },
+      (error: Error) => {
+        throw brokenStream.has(error) ? asBadRequest(error) : error
+      },
+    )
+    taken.catch(failed.reject)
   })
   const limits = ['partsLimit', 'filesLimit', 'fieldsLimit'] as const
   for (const limit of limits)
@@ -65,7 +74,9 @@ export async function readForm<T>(
     source.unpipe(parser)
     source.resume()
     parser.destroy()
-    await taken?.catch(() => {})
+    file?.destroy(error as Error)
+    // What the taker of the file found wrong comes first: the parser only stumbles over the stream that the taker gave up.
+    await taken
     throw error
   }
 }

@@ -56,6 +56,8 @@ test('a signed STORE lets a file be larger than without; a wrong signature does 
   const forged = await ccn.upload(addFile, new Blob([text]), { ...message, signature: `0x${'11'.repeat(65)}` })
   assert.deepEqual([forged.status, forged.body.error_code], [422, 1])
   assert.equal((await ccn.upload(addFile, new Blob([text]), message)).status, 200)
+  const long = await ccn.upload(addFile, new Blob(['x'.repeat(20_000_000)]))
+  assert.deepEqual([long.status, long.body.code], [413, 'CCN_TOO_LARGE'], 'also when most of it is still to come')
   const huge = 'x'.repeat(1_001)
   const other = await sign('STORE', { item_type: 'storage', item_hash: sha256Hex(huge) })
   assert.equal((await ccn.upload(addFile, new Blob([huge]), other)).status, 413)
