@@ -97,7 +97,7 @@ export function createSdkClient(options: { url: string; chain: 'ETH' | 'SOL'; pr
       )
     },
     async instance(): Promise<PublishedBySdk> {
-      return published(await client.createInstance({ channel, sync: false }))
+      return published(await client.createInstance({ channel, sync: true }))
     },
     async forget(itemHash: string): Promise<PublishedBySdk> {
       return published(await client.forget({ hashes: [itemHash], reason: 'a check', channel, sync: true }))

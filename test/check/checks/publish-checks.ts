@@ -45,8 +45,7 @@ export const publishChecks: Check<World>[] = [
         ]
         for (const message of messages) {
           const status = await messageStatus(world, message.item_hash)
-          // The SDK's default root filesystem of an INSTANCE is not on this network: the message waits for it (protocol 1.6, 301).
-          const expected = message.type === 'INSTANCE' ? 'pending' : message === post ? 'forgotten' : 'processed'
+          const expected = message === post ? 'forgotten' : 'processed'
           assert.equal(status, expected, `${message.chain} ${message.type}`)
         }
         accepted.push(`${messages.length} of ${post.chain}`)
