@@ -59,6 +59,8 @@ static void child_setup(int control, const int logs[2]) {
 static const char *const base_environment[] = {
   "PATH=/opt/code:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/tmp", "LANG=C.UTF-8", "PORT=8080",
   "HOST=127.0.0.1", "PYTHONUNBUFFERED=1", "PYTHONDONTWRITEBYTECODE=1", "NODE_ENV=production",
+  /* Freed memory stays with the process: touching a page for the first time is dear in this guest. */
+  "MALLOC_TRIM_THRESHOLD_=33554432", "MALLOC_MMAP_THRESHOLD_=33554432", "MALLOC_TOP_PAD_=1048576",
 };
 
 static void apply_environment(bool settings_too) {
