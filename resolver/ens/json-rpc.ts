@@ -25,9 +25,6 @@ const replyShape = z.object({
 })
 const batchShape = z.array(replyShape)
 
-/** Calls per batch: a name has few ancestors, and nodes limit batches. */
-export const rpcBatchMax = 20
-
 /**
  * Sends calls as one JSON-RPC batch, so that they cost one round trip.
  * @throws EnsRpcError when the node is silent, answers garbage, or fails for another reason than a revert
