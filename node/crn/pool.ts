@@ -10,6 +10,8 @@ import type { Hypervisor } from './ports.ts'
 
 const runtimes: readonly Runtime[] = ['python', 'node']
 const retryDoublingsMax = 6
+/** Longer than a program takes to start, much shorter than a boot. */
+const refillDelayMs = 150
 
 export interface PoolPorts {
   hypervisor: Hypervisor
@@ -48,6 +50,7 @@ export class GuestPool implements AsyncDisposable {
   readonly #stop = new AbortController()
   #closed = false
   #retry: Disposable | undefined
+  #soon: Disposable | undefined
 
   constructor(config: CrnConfig, ports: PoolPorts) {
     this.#config = config
@@ -86,7 +89,7 @@ export class GuestPool implements AsyncDisposable {
       if (!guest) break
       if (guest.isGone) continue
       this.#memoryMibInUse += guest.memoryMib
-      this.refill()
+      this.#refillSoon()
       return { guest, source: 'pool' }
     }
     const pending = [...this.#booting[runtime]][0]
@@ -139,9 +142,19 @@ export class GuestPool implements AsyncDisposable {
     this.#closed = true
     this.#stop.abort(new Error('the host is stopping'))
     this.#retry?.[Symbol.dispose]()
+    this.#soon?.[Symbol.dispose]()
     this.#full.resolve()
     await Promise.allSettled(runtimes.flatMap((runtime) => [...this.#booting[runtime]]))
     await Promise.all(runtimes.flatMap((runtime) => this.#ready[runtime].map((guest) => guest[Symbol.asyncDispose]())))
+  }
+
+  /** A boot takes a processor for seconds: the program that has just been given a guest goes first. */
+  #refillSoon(): void {
+    this.#soon ??= this.#ports.clock.schedule(refillDelayMs, () => {
+      this.#soon = undefined
+      this.refill()
+    })
+    this.#report()
   }
 
   #bootAhead(runtime: Runtime): void {
