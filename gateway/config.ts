@@ -94,6 +94,7 @@ export const gatewayConfigSchema = z.object({
       ejectMaxMs: ms(10_000, 'Longest pause between probes of an ejected host.'),
       probeMs: ms(2_000, 'Time for a probe.'),
       uptimeMargin: z.number().min(0).max(1).default(0.02).describe('Uptimes that differ by less count as equal.'),
+      latencyHalfLifeMs: ms(5_000, 'A measured latency counts half after this time without a new one.'),
       hostsMs: ms(1_000, 'How long the list of hosts of a program is used before it is asked for again.'),
       warmMs: ms(60_000, 'How long a host that answered counts as running the program.'),
     })

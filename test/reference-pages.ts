@@ -36,7 +36,7 @@ function errorEntries(): ErrorEntry[] {
       return [
         {
           code,
-          fault: /fault(?:: \w+)? = '(\w+)'/.exec(body)?.[1] ?? '',
+          fault: /fault(?:: \w+)? = '(\w+)'/.exec(body)?.[1] ?? 'varies',
           status: /readonly status(?:: number)? = (\d+)/.exec(body)?.[1] ?? '500',
           text,
           file,

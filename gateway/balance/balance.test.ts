@@ -139,6 +139,24 @@ test('a host that keeps failing is taken out, probed ever less often, and comes 
   health[Symbol.dispose]()
 })
 
+test('one slow answer does not keep traffic away for good: what was measured fades', async () => {
+  const { clock, health } = healthOf(() => true)
+  const [slow, quick] = [health.of(candidate('slow')), health.of(candidate('quick'))]
+  const answer = (state: typeof slow, ms: number): void => {
+    health.begin(state)
+    health.end(state, 'answered', ms)
+  }
+  answer(slow, 2_000)
+  answer(quick, 10)
+  assert.equal(health.latencyMs(slow), 2_000)
+  for (let i = 0; i < 45; i++) {
+    await clock.advance(1_000)
+    answer(quick, 10)
+  }
+  assert.ok((health.latencyMs(slow) as number) < (health.latencyMs(quick) as number))
+  health[Symbol.dispose]()
+})
+
 test('a refused connection takes a host out at once; a late answer does not bring it back', async () => {
   const { health } = healthOf(() => false)
   const state = health.of(candidate('a'))

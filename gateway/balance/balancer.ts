@@ -91,7 +91,8 @@ export class Balancer {
     const key = `${itemHash} ${candidate.id}`
     const running = candidate.running || (this.#warmUntilMs.get(key) ?? 0) > nowMs
     const full = (this.#fullUntilMs.get(key) ?? 0) > nowMs
-    const { id, inFlight, latencyMs, ejected } = state
+    const { id, inFlight, ejected } = state
+    const latencyMs = this.#ports.health.latencyMs(state)
     return { id, uptime: candidate.uptime, running, inFlight, latencyMs, ejected, full, state }
   }
 

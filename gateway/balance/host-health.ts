@@ -13,6 +13,8 @@ export interface HostState {
   inFlight: number
   /** Moving average of the time to the first byte, milliseconds. */
   latencyMs: number | undefined
+  /** When that was measured last. */
+  measuredAtMs: number
   failuresInRow: number
   ejected: boolean
   /** Ejections without a good spell between: doubles the pause. */
@@ -55,6 +57,7 @@ export class HostHealth implements Disposable {
       origin,
       inFlight: 0,
       latencyMs: undefined,
+      measuredAtMs: 0,
       failuresInRow: 0,
       ejected: false,
       ejections: 0,
@@ -67,6 +70,16 @@ export class HostHealth implements Disposable {
     return [...this.#hosts.values()]
   }
 
+  /**
+   * What the last measurements still say now: it fades while nobody measures. Otherwise one slow answer (a cold start, say) would keep
+   * all traffic away from a host for good, since only traffic measures.
+   */
+  latencyMs(state: HostState): number | undefined {
+    if (state.latencyMs === undefined) return undefined
+    const idleMs = this.#ports.clock.monotonicMs() - state.measuredAtMs
+    return state.latencyMs * 2 ** (-idleMs / this.#config.latencyHalfLifeMs)
+  }
+
   begin(state: HostState): void {
     state.inFlight++
   }
@@ -77,6 +90,7 @@ export class HostHealth implements Disposable {
     if (firstByteMs !== undefined) {
       state.latencyMs =
         state.latencyMs === undefined ? firstByteMs : state.latencyMs + latencyWeight * (firstByteMs - state.latencyMs)
+      state.measuredAtMs = this.#ports.clock.monotonicMs()
     }
     if (verdict === 'answered') {
       state.failuresInRow = 0
@@ -117,6 +131,8 @@ export class HostHealth implements Disposable {
     if (this.#stopped || this.#hosts.peek(state.id) !== state) return
     if (!serves) return this.#scheduleProbe(state)
     state.ejected = false
+    // It was measured before it failed; what comes back may be another process.
+    state.latencyMs = undefined
     // One more failure is enough to take it out again until an answer has proven it.
     state.failuresInRow = this.#config.ejectAfter - 1
     this.#ports.metrics.recoveries.add()

@@ -60,12 +60,14 @@ export const publishChecks: Check<World>[] = [
       const socket = world.ethereum.subscribe()
       try {
         await eventually('the subscription is open', 5_000, async () => (socket.getIsOpen() ? true : undefined), 5)
+        const startedAt = performance.now()
         const itemHash = await world.publishPost(`seen by a subscriber ${Date.now()}`)
-        const publishedAt = performance.now()
         const seen = (): boolean =>
           (socket.getData() as { item_hash: string }[]).some((message) => message.item_hash === itemHash)
         await eventually('the subscriber sees the message', 1_000, async () => (seen() ? true : undefined), 5)
-        return `seen ${Math.max(0, performance.now() - publishedAt).toFixed(0)} ms after the SDK was told "processed"`
+        const tookMs = performance.now() - startedAt
+        assert.ok(tookMs < 1_000, `${tookMs.toFixed(0)} ms`)
+        return `seen ${tookMs.toFixed(0)} ms after the SDK began to publish it`
       } finally {
         socket.closeSocket()
       }
