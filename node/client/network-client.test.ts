@@ -3,12 +3,9 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { systemClock as clock } from '../../core/clock.ts'
-import { silentLog as log } from '../../core/log.ts'
-import { seededRandom } from '../../core/random.ts'
-import type { MessageType } from '../protocol/content.ts'
 import { HashMismatchError } from '../protocol/errors.ts'
-import { parseMessage, type SignedMessage } from '../protocol/message.ts'
-import { ethereumSigner, type Signer, signMessage } from '../protocol/signer.ts'
+import type { SignedMessage } from '../protocol/message.ts'
+import type { Signer } from '../protocol/signer.ts'
 import { importFile } from '../protocol/unixfs.ts'
 import {
   AnswerForgedError,
@@ -17,11 +14,9 @@ import {
   UnknownItemError,
   WrongTypeError,
 } from './errors.ts'
-import { createNetworkClient, type NetworkClient, type NetworkClientOptions } from './network-client.ts'
-import { type FakeCcn, startFakeCcn } from './testing/fake-ccn.ts'
+import { startFakeCcn } from './testing/fake-ccn.ts'
+import { connect, eventually, owner, programContent, sign, stranger, text } from './testing/network.ts'
 
-const owner = ethereumSigner(Buffer.alloc(32, 0x11))
-const stranger = ethereumSigner(Buffer.alloc(32, 0x22))
 const { signal } = new AbortController()
 
 test('a message is believed for its signature, never for what the node says about it', async () => {
@@ -261,37 +256,6 @@ test('a changed file is told by its own hash and by the hash that it updates', a
   assert.deepEqual(heard, [update.item_hash, first])
 })
 
-function connect(ccns: FakeCcn[], more: Partial<NetworkClientOptions> = {}): NetworkClient {
-  return createNetworkClient({
-    ccnUrls: ccns.map(({ url }) => url),
-    clock,
-    random: seededRandom(1),
-    log,
-    timeoutMs: 2_000,
-    ...more,
-  })
-}
-
-async function sign(
-  type: MessageType,
-  content: Record<string, unknown>,
-  options: { signer?: Signer; time?: number } = {},
-): Promise<SignedMessage> {
-  const { signer = owner, time = 1_000 } = options
-  return parseMessage(await signMessage(signer, { type, content: { address: signer.address, time, ...content }, time }))
-}
-
-function programContent(codeHash: string): Record<string, unknown> {
-  return {
-    type: 'vm-function',
-    allow_amend: false,
-    code: { encoding: 'zip', entrypoint: 'main:app', ref: codeHash },
-    runtime: { ref: codeHash },
-    on: { http: true },
-    environment: {},
-  }
-}
-
 /** A compute host that says what it runs. */
 async function startHost(executions: Record<string, unknown>): Promise<AsyncDisposable & { url: string }> {
   const server = createServer((request, response) => {
@@ -305,19 +269,5 @@ async function startHost(executions: Record<string, unknown>): Promise<AsyncDisp
       server.closeAllConnections()
       server.close()
     },
-  }
-}
-
-async function text(source: AsyncIterable<Uint8Array>): Promise<string> {
-  const parts: Uint8Array[] = []
-  for await (const part of source) parts.push(part)
-  return Buffer.concat(parts).toString()
-}
-
-async function eventually(check: () => Promise<boolean>): Promise<void> {
-  const startedAt = performance.now()
-  while (!(await check())) {
-    if (performance.now() - startedAt > 5_000) throw new Error('Nothing happened within 5 s.')
-    await new Promise((resolve) => setTimeout(resolve, 5))
   }
 }

@@ -16,9 +16,11 @@ import { AnswerForgedError, ForgottenItemError, UnknownItemError, WrongTypeError
 import { hashChecked } from './hash-checked.ts'
 import { type HostCandidate, HostList } from './hosts.ts'
 import { KeptMessages } from './kept-messages.ts'
+import { listMessages } from './message-list.ts'
 import { createPublisher, type Publisher } from './publish.ts'
+import { SecurityRights } from './security-rights.ts'
 import { Subscription } from './subscription.ts'
-import { type VerifiedMessage, verifyMessage } from './verified-message.ts'
+import { aggregateKey, isLater, type VerifiedMessage, verifyMessage } from './verified-message.ts'
 
 /** Settings as in `clientConfigSchema`, defaults applied to what is left out. */
 export interface NetworkClientOptions extends Partial<z.input<typeof clientConfigSchema>> {
@@ -63,14 +65,12 @@ export interface NetworkClient extends Publisher, AsyncDisposable {
 }
 
 const statusSchema = z.looseObject({ status: z.string(), message: z.unknown().optional() })
-const listSchema = z.looseObject({ messages: z.array(z.unknown()), next_cursor: z.string().nullish() })
 const aggregatesSchema = z.looseObject({ data: z.record(z.string(), z.record(z.string(), z.unknown())) })
 const domainSchema = z.looseObject({ type: z.enum(['program', 'instance', 'ipfs']), message_id: z.string() })
-// 200 messages of 200,000 characters would be 40 MB; real lists are far smaller, and a node must not fill our memory.
-const listBytesMax = 16_777_216
+// Content is shown in up to two forms.
+const messageBytesMax = 4_194_304
+const aggregateBytesMax = 16_777_216
 const contentBytesMax = 1_048_576
-const pageSize = 50
-const pagesMax = 20
 
 /** Makes a client of the network. Nothing is asked before it is used. */
 export function createNetworkClient(options: NetworkClientOptions): NetworkClient {
@@ -82,11 +82,26 @@ export function createNetworkClient(options: NetworkClientOptions): NetworkClien
 
   const readContent = (hash: string, signal: AbortSignal): Promise<Uint8Array> =>
     collect(client.verifiedFile(hash, signal), contentBytesMax)
+  // Elements of `security` are read without rights: only those that the owner signed count.
+  const verifyOwn = (json: unknown, signal: AbortSignal): Promise<VerifiedMessage> =>
+    verifyMessage(
+      json,
+      (hash) => readContent(hash, signal),
+      async () => undefined,
+    )
+  const rights = new SecurityRights({
+    clock,
+    keepMs: config.messageKeepMs,
+    elements(owner) {
+      const query = { msgTypes: 'AGGREGATE', owners: owner, contentKeys: 'security' }
+      return listMessages({ pool, log, verify: verifyOwn }, query, AbortSignal.timeout(config.timeoutMs * 4))
+    },
+  })
   const verify = (json: unknown, signal: AbortSignal): Promise<VerifiedMessage> =>
     verifyMessage(
       json,
       (hash) => readContent(hash, signal),
-      (owner) => client.aggregate(owner, 'security', signal),
+      (owner) => rights.read(owner),
     )
 
   async function readStatus(
@@ -95,7 +110,7 @@ export function createNetworkClient(options: NetworkClientOptions): NetworkClien
   ): Promise<{ status: string; message?: VerifiedMessage }> {
     const path = `/api/v0/messages/${encodeURIComponent(itemHash)}`
     return pool.ask(path, `the message ${itemHash}`, { signal }, async (response) => {
-      const { status, message: json } = statusSchema.parse(await readJsonAnswer(response, listBytesMax))
+      const { status, message: json } = statusSchema.parse(await readJsonAnswer(response, messageBytesMax))
       if (status !== 'processed' && status !== 'removing') return { status }
       const message = await verify(json, signal)
       if (message.itemHash !== itemHash)
@@ -115,25 +130,8 @@ export function createNetworkClient(options: NetworkClientOptions): NetworkClien
     return found
   }
 
-  /** Verified messages of a list, page by page. One that does not verify makes the page that of a liar: the next node is asked. */
-  async function* list(query: Record<string, string>, signal: AbortSignal): AsyncIterable<VerifiedMessage[]> {
-    let cursor: string | undefined = ''
-    for (let page = 0; page < pagesMax && cursor !== undefined; page++) {
-      const parameters = new URLSearchParams({ ...query, pagination: String(pageSize), cursor })
-      const answer: { messages: VerifiedMessage[]; next: string | undefined } = await pool.ask(
-        `/api/v0/messages.json?${parameters}`,
-        'a list of messages',
-        { signal },
-        async (response) => {
-          const { messages, next_cursor } = listSchema.parse(await readJsonAnswer(response, listBytesMax))
-          const verified = await Promise.all(messages.slice(0, pageSize).map((json) => verify(json, signal)))
-          return { messages: verified, next: next_cursor ?? undefined }
-        },
-      )
-      yield answer.messages
-      cursor = answer.messages.length > 0 ? answer.next : undefined
-    }
-  }
+  const list = (query: Record<string, string>, signal: AbortSignal): AsyncIterable<VerifiedMessage[]> =>
+    listMessages({ pool, log, verify }, query, signal)
 
   async function* missed(sinceSeconds: number, signal: AbortSignal): AsyncIterable<unknown> {
     const query = { startDate: String(Math.max(1, Math.floor(sinceSeconds))), sortOrder: '1' }
@@ -164,9 +162,14 @@ export function createNetworkClient(options: NetworkClientOptions): NetworkClien
   const listen = (listener: (message: VerifiedMessage) => void): Disposable =>
     subscription.add((message) => {
       if (message.type === 'FORGET') for (const hash of refList(message.content.hashes)) kept.drop(hash)
-      if (message.type === 'AGGREGATE' && message.content.key === 'corechannel') hostList.forget()
+      if (message.type === 'AGGREGATE') aggregateChanged(message)
       listener(message)
     })
+
+  const aggregateChanged = ({ owner, content }: VerifiedMessage): void => {
+    if (aggregateKey(content) === 'corechannel') hostList.forget()
+    if (aggregateKey(content) === 'security') rights.drop(owner)
+  }
 
   const client: NetworkClient = {
     ...createPublisher(pool, clock),
@@ -220,7 +223,7 @@ export function createNetworkClient(options: NetworkClientOptions): NetworkClien
       const path = `/api/v0/aggregates/${encodeURIComponent(owner)}.json?keys=${encodeURIComponent(key)}`
       try {
         return await pool.ask(path, `the aggregate ${key}`, { signal }, async (response) => {
-          const { data } = aggregatesSchema.parse(await readJsonAnswer(response, listBytesMax))
+          const { data } = aggregatesSchema.parse(await readJsonAnswer(response, aggregateBytesMax))
           return data[key]
         })
       } catch (error) {
@@ -231,7 +234,7 @@ export function createNetworkClient(options: NetworkClientOptions): NetworkClien
     async aggregateMember(owner, key, member, signal) {
       const query = { msgTypes: 'AGGREGATE', owners: owner, contentKeys: key }
       for await (const page of list(query, signal)) {
-        const elements = page.filter((element) => element.owner === owner && keyOf(element) === key)
+        const elements = page.filter((element) => element.owner === owner && aggregateKey(element.content) === key)
         const holding = elements.filter(({ content }) => Object.hasOwn(content.content as object, member))
         // Newest by signed time: the merge lets the last writer of a member win.
         const newest = holding.sort((a, b) => (isLater(a, b) ? -1 : 1))[0]
@@ -288,11 +291,6 @@ export function createNetworkClient(options: NetworkClientOptions): NetworkClien
   }
 }
 
-function keyOf({ content }: VerifiedMessage): unknown {
-  const { key } = content
-  return typeof key === 'object' && key !== null ? (key as { name?: unknown }).name : key
-}
-
 /** Splits `<address>/<name>`; a hash or a bare name belongs to `owner`. */
 function tagOf(ref: string, owner: string): [string, string] {
   const at = ref.indexOf('/')
@@ -301,12 +299,6 @@ function tagOf(ref: string, owner: string): [string, string] {
 
 function isUpdate({ type, owner, content }: VerifiedMessage, address: string, name: string): boolean {
   return type === 'STORE' && owner === address && content.ref === name
-}
-
-function isLater(a: VerifiedMessage, b: VerifiedMessage | undefined): boolean {
-  if (!b) return true
-  const [timeA, timeB] = [Number(a.content.time), Number(b.content.time)]
-  return timeA > timeB || (timeA === timeB && a.itemHash > b.itemHash)
 }
 
 function refList(value: unknown): string[] {

@@ -11,6 +11,8 @@ export interface FakeCcn extends AsyncDisposable {
   statuses: Map<string, string>
   files: Map<string, Uint8Array>
   blocks: Map<string, Uint8Array>
+  /** What it says an owner's aggregates are, by address. */
+  aggregates: Map<string, Record<string, unknown>>
   /** Changes an answer on its way out. */
   lie: ((path: string, body: string) => string) | undefined
   down: boolean
@@ -32,6 +34,7 @@ export async function startFakeCcn(): Promise<FakeCcn> {
     statuses: new Map(),
     files: new Map(),
     blocks: new Map(),
+    aggregates: new Map(),
     lie: undefined,
     down: false,
     asked: [],
@@ -75,6 +78,10 @@ function bodyFor(ccn: FakeCcn, url: URL): string | Uint8Array | undefined {
   const last = decodeURIComponent(path.slice(path.lastIndexOf('/') + 1))
   if (path.startsWith('/api/v0/storage/raw/')) return ccn.files.get(last)
   if (path.startsWith('/ipfs/')) return ccn.blocks.get(last)
+  if (path.startsWith('/api/v0/aggregates/')) {
+    const data = ccn.aggregates.get(last.replace(/\.json$/, ''))
+    return data && JSON.stringify({ address: last, data })
+  }
   if (path === '/api/v0/messages.json')
     return JSON.stringify({ messages: list(ccn, url).map(output), next_cursor: null })
   if (path.startsWith('/api/v0/messages/')) {
@@ -88,7 +95,7 @@ function bodyFor(ccn: FakeCcn, url: URL): string | Uint8Array | undefined {
 function list(ccn: FakeCcn, url: URL): SignedMessage[] {
   const wants = (name: string, value: unknown): boolean => {
     const wanted = url.searchParams.get(name)
-    return wanted === null || wanted === value
+    return wanted === null || wanted.split(',').includes(String(value))
   }
   const since = Number(url.searchParams.get('startDate') ?? 0)
   return ccn.messages
