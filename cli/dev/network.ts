@@ -3,7 +3,7 @@ import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { join } from 'node:path'
 import { CID } from 'multiformats/cid'
 import { type Pebble, startPebble } from '../../acme/pebble.ts'
-import { systemClock } from '../../core/clock.ts'
+import { type Clock, systemClock } from '../../core/clock.ts'
 import { type Log, silentLog } from '../../core/log.ts'
 import { createMetrics } from '../../core/metrics.ts'
 import { systemRandom } from '../../core/random.ts'
@@ -12,7 +12,8 @@ import { type EnsChain, startEnsChain } from './chain/ens-chain.ts'
 import { type DevDns, startDevDns } from './dev-dns.ts'
 import { freePort } from './free-port.ts'
 import { createHostRegistry } from './host-registry.ts'
-import { type RoleProcess, startRoleProcess } from './role-process.ts'
+import { startRoleInProcess } from './role-in-process.ts'
+import { type RoleOptions, type RoleProcess, startRoleProcess } from './role-process.ts'
 
 export interface NetworkOptions {
   /** Everything the network writes goes here. Emptied first: a development network begins anew at each start. */
@@ -23,6 +24,10 @@ export interface NetworkOptions {
   poolSize?: number
   /** Programs that a host runs at the same time. */
   vmsMax?: number
+  /** Compute hosts. Default 2. */
+  hostCount?: number
+  /** Runs CCN, CRNs and gateway inside this process on this clock, for tests that move time. Default: processes of their own. */
+  clock?: Clock
   log?: Log
   /** Told what is being started, and when it stands. */
   onProgress?: (step: string, state: 'starting' | 'ready') => void
@@ -97,9 +102,11 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   const { stateDir, vmsMax = 12 } = options
   rmSync(stateDir, { recursive: true, force: true })
   mkdirSync(stateDir, { recursive: true, mode: 0o755 })
-  const ports = await choosePorts(options.ports)
+  const ports = await choosePorts(options.ports, options.hostCount ?? 2)
   const operator = ethereumSigner(randomBytes(32))
   const ccnUrl = `http://127.0.0.1:${ports.ccn}`
+  const { clock } = options
+  const startRole = clock ? (role: RoleOptions) => startRoleInProcess(role, clock) : startRoleProcess
   await using stack = new AsyncDisposableStack()
   const step = async <T extends AsyncDisposable>(name: string, start: Promise<T>): Promise<T> => {
     progress(name, 'starting')
@@ -108,7 +115,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     return started
   }
   const role = (name: string, kind: string, config: Readonly<Record<string, unknown>>): Promise<RoleProcess> =>
-    step(name, startRoleProcess({ name, role: kind, config, configFile: join(stateDir, `${name}.json`), log }))
+    step(name, startRole({ name, role: kind, config, configFile: join(stateDir, `${name}.json`), log }))
 
   const dns = await step(
     'DNS',
@@ -182,7 +189,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   }
 }
 
-async function choosePorts(choice: NetworkOptions['ports']): Promise<Ports> {
+async function choosePorts(choice: NetworkOptions['ports'], hostCount: number): Promise<Ports> {
   const taken = new Set<number>()
   // One after the other, and never the same twice: a port is free again as soon as it was tried.
   const pick = async (usual: number): Promise<number> => {
@@ -193,11 +200,13 @@ async function choosePorts(choice: NetworkOptions['ports']): Promise<Ports> {
       return port
     }
   }
+  const crns: number[] = []
+  for (let index = 0; index < hostCount; index++) crns.push(await pick(4_030 + index))
   return {
     dns: await pick(5_300),
     gatewayDns: await pick(5_301),
     ccn: await pick(4_024),
-    crns: [await pick(4_020), await pick(4_021)],
+    crns,
     http: await pick(8_080),
     https: await pick(8_443),
     admin: await pick(9_090),

@@ -14,19 +14,23 @@ export interface RoleProcess extends AsyncDisposable {
   start(change?: Readonly<Record<string, unknown>>): Promise<void>
 }
 
+export interface RoleOptions {
+  /** What it is called in this network, for example `crn-1`. */
+  name: string
+  /** Which role it is. */
+  role: string
+  config: Readonly<Record<string, unknown>>
+  configFile: string
+  log: Log
+}
+
 const main = new URL('../main.ts', import.meta.url).pathname
 
 /** What a role prints on standard output, at the start of a line, once it serves. */
 export const readyMark = 'ready:'
 
 /** Writes the configuration to `<configFile>` and starts `lastmile <role> --config <configFile>`. */
-export async function startRoleProcess(options: {
-  name: string
-  role: string
-  config: Readonly<Record<string, unknown>>
-  configFile: string
-  log: Log
-}): Promise<RoleProcess> {
+export async function startRoleProcess(options: RoleOptions): Promise<RoleProcess> {
   let running: RunningProcess | undefined
   const start = async (change: Readonly<Record<string, unknown>> = {}): Promise<void> => {
     const config = { ...options.config, ...change }

@@ -29,6 +29,8 @@ export interface AskOptions {
   body?: string | Buffer | Readable
   timeoutMs?: number
   agent?: https.Agent
+  /** A TLS connection that stands already, for this one request. */
+  connection?: tls.TLSSocket
 }
 
 /**
@@ -91,6 +93,7 @@ export class OutsideClient {
           ca: this.options.caPem,
           lookup: this.lookup,
           agent: options.agent ?? false,
+          ...(options.connection ? { createConnection: () => options.connection } : {}),
         },
         resolve,
       )
