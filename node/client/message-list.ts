@@ -1,6 +1,7 @@
+import type { AppError } from '../../core/errors.ts'
 import type { Log } from '../../core/log.ts'
-import { z } from '../../core/schema.ts'
-import { HashMismatchError, MessageError } from '../protocol/errors.ts'
+import { InvalidShapeError, z } from '../../core/schema.ts'
+import { MessageError } from '../protocol/errors.ts'
 import { type CcnPool, readJsonAnswer } from './ccn-pool.ts'
 import { AnswerForgedError, UnknownItemError } from './errors.ts'
 import type { VerifiedMessage } from './verified-message.ts'
@@ -12,6 +13,8 @@ const listSchema = z.looseObject({ messages: z.array(z.unknown()), next_cursor: 
 const listBytesMax = 33_554_432
 const pageSize = 50
 const pagesMax = 20
+// HashMismatchError is not among them: it makes the page a lie.
+const unverifiable = [MessageError, InvalidShapeError, AnswerForgedError, UnknownItemError] as const
 
 /**
  * Messages of a list, page by page (50 each, at most 20 pages), those left out that cannot be verified here: networks hold
@@ -58,7 +61,6 @@ async function verifyOrSkip(
 }
 
 /** Whether an honest node may have such a message. What failed for lack of an answer is not among it, and may be asked again. */
-function isUnverifiable(error: unknown): error is MessageError | AnswerForgedError | UnknownItemError {
-  if (error instanceof HashMismatchError) return false
-  return error instanceof MessageError || error instanceof AnswerForgedError || error instanceof UnknownItemError
+function isUnverifiable(error: unknown): error is AppError {
+  return unverifiable.some((kind) => error instanceof kind)
 }

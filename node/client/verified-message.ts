@@ -27,7 +27,7 @@ export type SecurityReader = (owner: string) => Promise<unknown>
 /**
  * Checks an envelope that a node gave out. Nothing that the node added to it is believed.
  * @throws HashMismatchError when the content in the envelope is not that of its hash: no honest node gives such a message
- * @throws MessageError when form, signature, content or permission are wrong
+ * @throws MessageError or InvalidShapeError when form, signature, content or permission are wrong
  */
 export async function verifyMessage(
   json: unknown,
@@ -38,8 +38,7 @@ export async function verifyMessage(
   verifyInlineHash(envelope)
   const message = parseMessage(envelope)
   verifySignature(message)
-  const text =
-    message.item_content ?? new TextDecoder('utf-8', { fatal: true }).decode(await readContent(message.item_hash))
+  const text = message.item_content ?? decodeText(await readContent(message.item_hash))
   const content = parseContentText(text)
   const { address: owner } = parseContent(message.type, content)
   await checkSender(message, content, owner, readSecurity)
@@ -58,6 +57,14 @@ export async function verifyMessage(
 function withoutNullContent(json: unknown): Record<string, unknown> {
   const { item_content, ...rest } = z.record(z.string(), z.unknown()).catch({}).parse(json)
   return item_content === null || item_content === undefined ? rest : { ...rest, item_content }
+}
+
+function decodeText(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch (cause) {
+    throw new InvalidFormatError('The content of the message is not UTF-8.', { cause })
+  }
 }
 
 function verifyInlineHash({ item_hash, item_content }: Record<string, unknown>): void {
