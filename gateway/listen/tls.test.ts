@@ -172,3 +172,16 @@ test('a certificate source that throws, or hands out rubbish, ends one handshake
   await assert.rejects(connectTls(gateway.httpsPort, 'other.test'), /internal error/)
   assert.equal((await ask({ port: gateway.httpPort, host: 'app.test', plain: true })).status, 308)
 })
+
+test('plain HTTP tells the owner of a name why it has no certificate, and redirects once it has one', async () => {
+  await using gateway = await startTestGateway()
+  gateway.certificates.ready.delete('app.test')
+  const asked = () =>
+    ask({ port: gateway.httpPort, host: 'app.test', plain: true, headers: { accept: 'application/json' } })
+  gateway.certificates.refused.set('app.test', new FakeError('CA_SAYS_NO', 422))
+  const refused = await asked()
+  assert.equal(refused.status, 422)
+  assert.match(refused.body, /CA_SAYS_NO/)
+  gateway.certificates.refused.clear()
+  assert.equal((await asked()).status, 308)
+})

@@ -137,12 +137,20 @@ function servePlain(ports: AnswerPorts): Serve {
     }
     // A name that leads nowhere throws here: it has no certificate, so plain HTTP is where its owner sees why.
     if (head.host !== ports.config.zone) await ports.routes.match(head.host)
-    const { certificates } = ports
-    const refusal = certificates.find(head.host) ? undefined : certificates.refusal?.(head.host)
+    const refusal = refusalOf(head.host, ports.certificates)
     if (refusal) throw refusal
     const port = ports.publicHttpsPort()
     const location = `https://${head.host}${port === 443 ? '' : `:${port}`}${head.path === '*' ? '/' : head.path}`
     response.writeHead(308, { Location: location, 'Content-Length': '0' }).end()
+  }
+}
+
+/** Why the name has no certificate, if that is known. A source that fails itself must not take the redirect away. */
+function refusalOf(host: string, certificates: CertificateSource): AppError | undefined {
+  try {
+    return certificates.find(host) ? undefined : certificates.refusal?.(host)
+  } catch {
+    return undefined
   }
 }
 

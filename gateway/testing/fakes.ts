@@ -48,6 +48,7 @@ export class FakeCertificates implements CertificateSource {
   readonly onDemand = new Map<string, SiteCertificate>()
   readonly challenges = new Map<string, string>()
   readonly alpn = new Map<string, SiteCertificate>()
+  readonly refused = new Map<string, AppError>()
   obtained = 0
   delayMs = 30
 
@@ -62,6 +63,10 @@ export class FakeCertificates implements CertificateSource {
     if (!found) throw new FakeError('CERT_REFUSED', 403)
     this.ready.set(serverName, found)
     return found
+  }
+
+  refusal(serverName: string): AppError | undefined {
+    return this.refused.get(serverName)
   }
 
   httpChallenge(host: string, token: string): string | undefined {
