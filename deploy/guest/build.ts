@@ -37,24 +37,8 @@ const artefacts: readonly Artefact[] = [
       await rename(join(work, 'agent'), join(out, 'agent'))
     },
   },
-  {
-    name: 'mconsole',
-    why: 'attaches volumes to a running user-mode Linux guest',
-    inputs: () => hashFiles([join(source, 'mconsole.c')]),
-    build: async (out, work) => {
-      await runProgram('gcc', [
-        '-static',
-        '-O2',
-        '-s',
-        '-Wall',
-        '-Wextra',
-        '-o',
-        join(work, 'mconsole'),
-        join(source, 'mconsole.c'),
-      ])
-      await rename(join(work, 'mconsole'), join(out, 'mconsole'))
-    },
-  },
+  smallProgram('mconsole', 'attaches volumes to a running user-mode Linux guest'),
+  smallProgram('guard', 'ends a jail with its host process, whatever the moment'),
   {
     name: 'linux',
     why: "the guest kernel: Debian's user-mode Linux, with its squashfs and overlay modules",
@@ -77,6 +61,20 @@ const artefacts: readonly Artefact[] = [
     }),
   ),
 ]
+
+/** A static C program of one file. */
+function smallProgram(name: string, why: string): Artefact {
+  return {
+    name,
+    why,
+    inputs: () => hashFiles([join(source, `${name}.c`)]),
+    build: async (out, work) => {
+      const flags = ['-static', '-O2', '-s', '-Wall', '-Wextra']
+      await runProgram('gcc', [...flags, '-o', join(work, name), join(source, `${name}.c`)])
+      await rename(join(work, name), join(out, name))
+    },
+  }
+}
 
 /** Depends on the agent and on the kernel's modules, hence made after them. */
 const initrd: Artefact = {

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { access, mkdir, readFile, rename, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { promisify } from 'node:util'
 import { SingleFlight } from '../../../core/single-flight.ts'
@@ -25,7 +25,13 @@ export interface FakeOptions {
  * Guests without a kernel of their own: the same agent, zygotes and root filesystems as processes in a jail.
  * Ready in a fraction of a second, hence for tests; never chosen by itself, as the wall is thinner.
  */
-export function fakeHypervisor(options: FakeOptions): Hypervisor {
+export function fakeHypervisor(given: FakeOptions): Hypervisor {
+  const options = {
+    ...given,
+    guestDir: resolve(given.guestDir),
+    vmsDir: resolve(given.vmsDir),
+    treesDir: resolve(given.treesDir),
+  }
   const users = new JailUsers(options.jailUidBase ?? 60_100)
   const trees = new SingleFlight<string, string>()
   const create = async (spec: VmSpec): Promise<Vm> => {
@@ -33,7 +39,11 @@ export function fakeHypervisor(options: FakeOptions): Hypervisor {
     const tree = await trees.run(name, () => unpackTree(options, name))
     const uid = isRoot() ? users.take() : undefined
     const folder = await makeVmFolder(options.vmsDir, spec.id, uid)
-    const jail = startJail(fakeArguments(spec, options.guestDir, tree, folder, uid), folder, 1)
+    const jail = startJail(fakeArguments(spec, options.guestDir, tree, folder, uid), {
+      guestDir: options.guestDir,
+      cwd: folder,
+      sockets: 1,
+    })
     const link = jail.sockets[0] as Duplex
     let cleaned: Promise<void> | undefined
     const clean = (): Promise<void> => {

@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { join } from 'node:path'
 import type { Duplex, Readable } from 'node:stream'
 
 /** A program in a jail, with stream sockets on its descriptors 3 and up. */
 export interface JailedProcess extends AsyncDisposable {
-  /** Of bwrap itself; 0 when it could not be started. */
+  /** Of the outermost process; 0 when it could not be started. */
   readonly pid: number
   /** Our ends of the descriptors 3, 4, …. */
   readonly sockets: readonly Duplex[]
@@ -13,14 +14,22 @@ export interface JailedProcess extends AsyncDisposable {
 
 const consoleCharsMax = 4_096
 
+export interface JailOptions {
+  /** Folder with the program `guard`. */
+  guestDir: string
+  cwd: string
+  /** How many sockets the jailed program gets, from descriptor 3 on. */
+  sockets: number
+}
+
 /**
  * Starts bwrap with `args`. Disposing kills the jail and waits until none of its processes is left: they all hold the
  * console pipe, so its end is the proof.
  */
-export function startJail(args: readonly string[], cwd: string, socketCount: number): JailedProcess {
-  const child: ChildProcess = spawn('bwrap', args, {
+export function startJail(args: readonly string[], { guestDir, cwd, sockets: count }: JailOptions): JailedProcess {
+  const child: ChildProcess = spawn(join(guestDir, 'guard'), [String(process.pid), 'bwrap', ...args], {
     cwd,
-    stdio: ['ignore', 'pipe', 'pipe', ...Array<'pipe'>(socketCount).fill('pipe')],
+    stdio: ['ignore', 'pipe', 'pipe', ...Array<'pipe'>(count).fill('pipe')],
     // Nothing of this process's environment may reach a guest.
     env: { PATH: process.env.PATH },
   })
@@ -69,7 +78,7 @@ export const libraryBinds: readonly string[] = ['/lib', '/lib64', '/usr/lib', '/
  * guest's own user; otherwise a user namespace stands in. A guest never has root's rights over a file of the host.
  */
 export function jailArguments(uid: number | undefined): { namespaces: string[]; become: string[] } {
-  // --die-with-parent: the kernel ends the jail when this process dies, by kill -9 too.
+  // --die-with-parent beside our own guard: two ends of the same chain, and the kernel pulls both.
   const namespaces = [
     '--die-with-parent',
     '--new-session',

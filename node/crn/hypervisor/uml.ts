@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { constants } from 'node:fs'
 import { access, chown, open, readdir, readFile, readlink, rm, stat, truncate, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { promisify } from 'node:util'
 import { AttachError } from '../errors.ts'
@@ -35,13 +35,19 @@ const codeBytesMax = 64 * mebi
  * User-mode Linux in a bubblewrap jail: a guest kernel as an unprivileged host process, without hardware support.
  * Recipe and measurements: microVM reference 3 and 11.5.
  */
-export function umlHypervisor(options: UmlOptions): Hypervisor {
+export function umlHypervisor(given: UmlOptions): Hypervisor {
+  // Jails start in their own folder, where a relative path would mean something else.
+  const options = { ...given, guestDir: resolve(given.guestDir), vmsDir: resolve(given.vmsDir) }
   const users = new JailUsers(options.jailUidBase ?? 60_100)
   const create = async (spec: VmSpec): Promise<Vm> => {
     const uid = isRoot() ? users.take() : undefined
     const folder = await makeVmFolder(options.vmsDir, spec.id, uid)
     await prepareFiles(folder, uid)
-    const jail = startJail(umlArguments(spec, options.guestDir, folder, uid), folder, 2)
+    const jail = startJail(umlArguments(spec, options.guestDir, folder, uid), {
+      guestDir: options.guestDir,
+      cwd: folder,
+      sockets: 2,
+    })
     const link = new UmlLink(jail.sockets[0] as Duplex, jail.sockets[1] as Duplex, join(folder, bulkName))
     link.on('error', () => {})
     let cleaned: Promise<void> | undefined
@@ -176,7 +182,7 @@ async function missingParts(guestDir: string): Promise<{ reason: string; advice:
       advice: 'Use a machine with that architecture.',
     }
   }
-  for (const file of ['linux', 'initrd.cpio', 'mconsole', 'python.sqfs', 'node.sqfs']) {
+  for (const file of ['linux', 'initrd.cpio', 'mconsole', 'guard', 'python.sqfs', 'node.sqfs']) {
     const found = await access(join(guestDir, file), constants.R_OK).then(
       () => true,
       () => false,
