@@ -15,6 +15,18 @@ export const clientConfigSchema = z.object({
     .default(false)
     .describe('Accept hosts at private and loopback addresses. For a network on one machine.'),
   timeoutMs: z.number().int().min(1).default(5_000).describe('How long a node may take to start its answer.'),
+  answerTimeoutMs: z
+    .number()
+    .int()
+    .min(1)
+    .default(10_000)
+    .describe('How long a node may take for a whole answer: a message, list, aggregate or block.'),
+  silenceTimeoutMs: z
+    .number()
+    .int()
+    .min(1)
+    .default(10_000)
+    .describe('How long a node may pause within a file before the next one is asked for the rest.'),
   messageKeepMs: z.number().int().min(0).default(30_000).describe('How long the status of a message is believed.'),
   hostsKeepMs: z.number().int().min(0).default(10_000).describe('How long the list of hosts is believed.'),
   executionsPollMs: z

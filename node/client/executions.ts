@@ -1,6 +1,6 @@
 import type { Clock } from '../../core/clock.ts'
 import { z } from '../../core/schema.ts'
-import { readJsonAnswer } from './ccn-pool.ts'
+import { answerBytes, parseJsonAnswer } from './read-answer.ts'
 
 /** What is known of a host from asking it. */
 export interface Observation {
@@ -83,7 +83,8 @@ export class ExecutionsPoller implements AsyncDisposable {
     try {
       const signal = AbortSignal.any([this.#stop.signal, slow.signal])
       const response = await fetch(`${origin}/v2/about/executions/list`, { signal, redirect: 'error' })
-      const list = listSchema.parse(await readJsonAnswer(response, listBytesMax))
+      const { ok, status } = response
+      const list = listSchema.parse(parseJsonAnswer({ ok, status, bytes: await answerBytes(response, listBytesMax) }))
       return new Set(Object.entries(list).flatMap(([hash, { running }]) => (running === false ? [] : [hash])))
     } catch {
       return undefined

@@ -3,6 +3,7 @@ import { z } from '../../core/schema.ts'
 import { SingleFlight } from '../../core/single-flight.ts'
 import { type HostLookup, vetOrigin } from './address-policy.ts'
 import { ExecutionsPoller } from './executions.ts'
+import { untilAborted } from './until-aborted.ts'
 
 /** A compute host that may run a program. */
 export interface HostCandidate {
@@ -38,6 +39,8 @@ export interface HostListOptions {
   pollMs: number
   idleMs: number
   timeoutMs: number
+  /** Ends a reading of the list that takes too long. */
+  readSignal(): AbortSignal
   lookup?: HostLookup | undefined
   /** `resource_nodes` of the corechannel aggregate, verified; hostile in shape. */
   readNodes(signal: AbortSignal): Promise<unknown>
@@ -81,12 +84,11 @@ export class HostList implements AsyncDisposable {
   async #hosts(signal: AbortSignal): Promise<readonly ListedHost[]> {
     const listed = this.#listed
     if (listed && listed.untilMs > this.#options.clock.monotonicMs()) return listed.hosts
-    const fresh = this.#flights.run('hosts', () => this.#read(AbortSignal.timeout(this.#options.timeoutMs * 4)))
-    signal.throwIfAborted()
-    if (!listed) return await fresh
+    const fresh = this.#flights.run('hosts', () => this.#read(this.#options.readSignal()))
+    if (!listed) return await untilAborted(fresh, signal)
     // A list that ended a moment ago serves while the new one is read; an older one only when that cannot be read.
     const recent = this.#options.clock.monotonicMs() < listed.untilMs + this.#options.keepMs
-    if (!recent) return fresh.catch(() => listed.hosts)
+    if (!recent) return untilAborted(fresh, signal).catch(() => listed.hosts)
     fresh.catch(() => {})
     return listed.hosts
   }

@@ -2,8 +2,9 @@ import type { AppError } from '../../core/errors.ts'
 import type { Log } from '../../core/log.ts'
 import { InvalidShapeError, z } from '../../core/schema.ts'
 import { MessageError } from '../protocol/errors.ts'
-import { type CcnPool, readJsonAnswer } from './ccn-pool.ts'
+import type { CcnPool } from './ccn-pool.ts'
 import { AnswerForgedError, UnknownItemError } from './errors.ts'
+import { parseJsonAnswer } from './read-answer.ts'
 import type { VerifiedMessage } from './verified-message.ts'
 
 export type Verify = (json: unknown, signal: AbortSignal) => Promise<VerifiedMessage>
@@ -33,9 +34,9 @@ export async function* listMessages(
     const answer: { messages: VerifiedMessage[]; next: string | undefined } = await ports.pool.ask(
       path,
       'a list of messages',
-      { signal },
-      async (response) => {
-        const { messages, next_cursor } = listSchema.parse(await readJsonAnswer(response, listBytesMax))
+      { signal, bytesMax: listBytesMax },
+      async (given) => {
+        const { messages, next_cursor } = listSchema.parse(parseJsonAnswer(given))
         const read = await Promise.all(messages.slice(0, pageSize).map((json) => verifyOrSkip(ports, json, signal)))
         const next = messages.length > 0 ? (next_cursor ?? undefined) : undefined
         return { messages: read.filter((message) => message !== undefined), next }

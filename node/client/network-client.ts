@@ -3,23 +3,22 @@ import type { Log } from '../../core/log.ts'
 import type { Random } from '../../core/random.ts'
 import { z } from '../../core/schema.ts'
 import { SingleFlight } from '../../core/single-flight.ts'
-import { carBlockBytesMax } from '../protocol/car.ts'
-import { parseCid, verifyBlock } from '../protocol/cid.ts'
 import { HashMismatchError } from '../protocol/errors.ts'
 import { hashKind } from '../protocol/item-hash.ts'
 import { findRuntime } from '../protocol/runtimes.ts'
-import { openUnixfs } from '../protocol/unixfs.ts'
 import type { HostLookup } from './address-policy.ts'
-import { createCcnPool, readBytesAnswer, readJsonAnswer } from './ccn-pool.ts'
+import { createCcnPool } from './ccn-pool.ts'
 import { clientConfigSchema } from './config.ts'
 import { AnswerForgedError, ForgottenItemError, UnknownItemError, WrongTypeError } from './errors.ts'
-import { hashChecked } from './hash-checked.ts'
+import { createFileReader, type FileReader } from './file-reader.ts'
 import { type HostCandidate, HostList } from './hosts.ts'
 import { KeptMessages } from './kept-messages.ts'
 import { listMessages } from './message-list.ts'
 import { createPublisher, type Publisher } from './publish.ts'
+import { parseJsonAnswer } from './read-answer.ts'
 import { SecurityRights } from './security-rights.ts'
 import { Subscription } from './subscription.ts'
+import { untilAborted } from './until-aborted.ts'
 import { aggregateKey, isLater, type VerifiedMessage, verifyMessage } from './verified-message.ts'
 
 /** Settings as in `clientConfigSchema`, defaults applied to what is left out. */
@@ -39,19 +38,13 @@ export interface DomainEntry {
 }
 
 /** Asks the network, and believes only what it can check. Disposing stops polling and subscriptions. */
-export interface NetworkClient extends Publisher, AsyncDisposable {
+export interface NetworkClient extends Publisher, FileReader, AsyncDisposable {
   /** A processed message, hash, signature and permission checked here; undefined when unknown, pending, refused or forgotten. */
   message(itemHash: string, signal: AbortSignal): Promise<VerifiedMessage | undefined>
   /** @throws UnknownItemError (404), ForgottenItemError (410), WrongTypeError (422) */
   program(itemHash: string, signal: AbortSignal): Promise<{ content: Record<string, unknown>; owner: string }>
   /** The file behind a STORE's item hash or tag; with `useLatest` that of its newest update by the same owner. */
   fileHash(ref: string, owner: string, useLatest: boolean, signal: AbortSignal): Promise<string>
-  /** Bytes of a file. By SHA-256: not verified here. By CID: verified block by block. */
-  file(hash: string, signal: AbortSignal): AsyncIterable<Uint8Array>
-  /** Bytes of a file; ends with HashMismatchError when they are not those of the hash. Use nothing before the end. */
-  verifiedFile(hash: string, signal: AbortSignal): AsyncIterable<Uint8Array>
-  /** One block, checked against its CID; nodes that give other bytes are passed over. */
-  block(cid: string, signal: AbortSignal): Promise<Uint8Array>
   /** The merged aggregate as a node gives it: NOT verified. undefined when there is none. */
   aggregate(owner: string, key: string, signal: AbortSignal): Promise<Record<string, unknown> | undefined>
   /** One top-level member of an aggregate, from the newest signed element that holds it. */
@@ -76,12 +69,23 @@ const contentBytesMax = 1_048_576
 export function createNetworkClient(options: NetworkClientOptions): NetworkClient {
   const { clock, random, log, lookup, ...given } = options
   const config = clientConfigSchema.parse(given)
-  const pool = createCcnPool(config.ccnUrls, clock, config.timeoutMs)
+  const pool = createCcnPool(config.ccnUrls, { clock, ...config })
+  const files = createFileReader(pool)
+  // Work that callers share ends by itself, after time for every node to stall twice: once for it, once for what it rests on.
+  const sharedSignal = (): AbortSignal => AbortSignal.timeout(config.answerTimeoutMs * config.ccnUrls.length * 2)
   const kept = new KeptMessages(clock, config.messageKeepMs)
   const flights = new SingleFlight<string, { status: string; message?: VerifiedMessage }>()
 
-  const readContent = (hash: string, signal: AbortSignal): Promise<Uint8Array> =>
-    collect(client.verifiedFile(hash, signal), contentBytesMax)
+  /** Content that is not in the envelope. A node that gives other bytes is asked last from then on. */
+  async function readContent(hash: string, signal: AbortSignal): Promise<Uint8Array> {
+    for (let left = config.ccnUrls.length; ; left--) {
+      try {
+        return await collect(files.verifiedFile(hash, signal), contentBytesMax)
+      } catch (error) {
+        if (!(error instanceof HashMismatchError) || left <= 1) throw error
+      }
+    }
+  }
   // Elements of `security` are read without rights: only those that the owner signed count.
   const verifyOwn = (json: unknown, signal: AbortSignal): Promise<VerifiedMessage> =>
     verifyMessage(
@@ -94,7 +98,7 @@ export function createNetworkClient(options: NetworkClientOptions): NetworkClien
     keepMs: config.messageKeepMs,
     elements(owner) {
       const query = { msgTypes: 'AGGREGATE', owners: owner, contentKeys: 'security' }
-      return listMessages({ pool, log, verify: verifyOwn }, query, AbortSignal.timeout(config.timeoutMs * 4))
+      return listMessages({ pool, log, verify: verifyOwn }, query, sharedSignal())
     },
   })
   const verify = (json: unknown, signal: AbortSignal): Promise<VerifiedMessage> =>
@@ -109,8 +113,8 @@ export function createNetworkClient(options: NetworkClientOptions): NetworkClien
     signal: AbortSignal,
   ): Promise<{ status: string; message?: VerifiedMessage }> {
     const path = `/api/v0/messages/${encodeURIComponent(itemHash)}`
-    return pool.ask(path, `the message ${itemHash}`, { signal }, async (response) => {
-      const { status, message: json } = statusSchema.parse(await readJsonAnswer(response, messageBytesMax))
+    return pool.ask(path, `the message ${itemHash}`, { signal, bytesMax: messageBytesMax }, async (answer) => {
+      const { status, message: json } = statusSchema.parse(parseJsonAnswer(answer))
       if (status !== 'processed' && status !== 'removing') return { status }
       const message = await verify(json, signal)
       if (message.itemHash !== itemHash)
@@ -125,7 +129,8 @@ export function createNetworkClient(options: NetworkClientOptions): NetworkClien
     if (known) return known
     signal.throwIfAborted()
     // Shared by all who ask meanwhile, so it must not end with the first of them.
-    const found = await flights.run(itemHash, () => readStatus(itemHash, AbortSignal.timeout(config.timeoutMs * 4)))
+    const flight = flights.run(itemHash, () => readStatus(itemHash, sharedSignal()))
+    const found = await untilAborted(flight, signal)
     kept.set(itemHash, found)
     return found
   }
@@ -145,6 +150,7 @@ export function createNetworkClient(options: NetworkClientOptions): NetworkClien
     pollMs: config.executionsPollMs,
     idleMs: config.pollIdleMs,
     timeoutMs: config.timeoutMs,
+    readSignal: sharedSignal,
     lookup,
     readNodes: (signal) => client.aggregateMember(config.corechannelAddress, 'corechannel', 'resource_nodes', signal),
   })
@@ -173,6 +179,7 @@ export function createNetworkClient(options: NetworkClientOptions): NetworkClien
 
   const client: NetworkClient = {
     ...createPublisher(pool, clock),
+    ...files,
     async message(itemHash, signal) {
       if (!hashKind(itemHash)) return undefined
       try {
@@ -205,25 +212,11 @@ export function createNetworkClient(options: NetworkClientOptions): NetworkClien
       if (latest) return String(latest.content.item_hash)
       throw new UnknownItemError(`No file is stored under ${ref}.`)
     },
-    file(hash, signal) {
-      return hashKind(hash) === 'ipfs' ? fileByCid(hash, signal) : fileByHash(hash, signal)
-    },
-    verifiedFile(hash, signal) {
-      return hashKind(hash) === 'ipfs' ? fileByCid(hash, signal) : hashChecked(hash, fileByHash(hash, signal))
-    },
-    async block(text, signal) {
-      const cid = parseCid(text)
-      return pool.ask(`/ipfs/${text}?format=raw`, `the block ${text}`, { signal }, async (response) => {
-        const bytes = await readBytesAnswer(response, carBlockBytesMax)
-        verifyBlock(cid, bytes)
-        return bytes
-      })
-    },
     async aggregate(owner, key, signal) {
       const path = `/api/v0/aggregates/${encodeURIComponent(owner)}.json?keys=${encodeURIComponent(key)}`
       try {
-        return await pool.ask(path, `the aggregate ${key}`, { signal }, async (response) => {
-          const { data } = aggregatesSchema.parse(await readJsonAnswer(response, aggregateBytesMax))
+        return await pool.ask(path, `the aggregate ${key}`, { signal, bytesMax: aggregateBytesMax }, async (answer) => {
+          const { data } = aggregatesSchema.parse(parseJsonAnswer(answer))
           return data[key]
         })
       } catch (error) {
@@ -273,21 +266,6 @@ export function createNetworkClient(options: NetworkClientOptions): NetworkClien
       ? `It names the built-in runtime ${runtime}, which hosts have without asking.`
       : 'Use the item hash of a STORE.'
     throw new WrongTypeError(`The message ${ref} is no STORE (${message?.type ?? status}).`, { hint })
-  }
-
-  async function* fileByHash(hash: string, signal: AbortSignal): AsyncIterable<Uint8Array> {
-    const path = `/api/v0/storage/raw/${encodeURIComponent(hash)}`
-    const body = await pool.ask(path, `the file ${hash}`, { signal }, async (response) => {
-      if (!response.ok) throw new AnswerForgedError(`The node answered ${response.status}.`)
-      return response.body ?? undefined
-    })
-    yield* body as AsyncIterable<Uint8Array>
-  }
-
-  async function* fileByCid(cid: string, signal: AbortSignal): AsyncIterable<Uint8Array> {
-    const entry = await openUnixfs(cid, (asked) => client.block(asked, signal))
-    if (entry?.kind !== 'file') throw new WrongTypeError(`The CID ${cid} is a directory, not a file.`)
-    yield* entry.stream()
   }
 }
 

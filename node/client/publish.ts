@@ -5,7 +5,7 @@ import { sha256Hex } from '../protocol/item-hash.ts'
 import type { SignedMessage } from '../protocol/message.ts'
 import { type RuntimeName, wellKnownRuntimes } from '../protocol/runtimes.ts'
 import { type Signer, signMessage } from '../protocol/signer.ts'
-import { type CcnPool, type RequestBody, readJsonAnswer } from './ccn-pool.ts'
+import type { Answer, CcnPool, RequestBody } from './ccn-pool.ts'
 import { PublishRefusedError } from './errors.ts'
 import { packDirectory } from './pack-site.ts'
 
@@ -82,7 +82,14 @@ export function createPublisher(pool: CcnPool, clock: Clock): Publisher {
     options: PublishOptions,
   ): Promise<Published> => {
     const contentType = typeof body === 'string' ? { contentType: 'application/json' } : {}
-    const ask = { method: 'POST', body, signal: options.signal ?? new AbortController().signal, ...contentType }
+    const ask = {
+      method: 'POST',
+      body,
+      signal: options.signal ?? new AbortController().signal,
+      bytesMax: answerBytesMax,
+      withinMs: publishMs(body),
+      ...contentType,
+    }
     const status = await pool.ask(path, `the ${message.type} to publish`, ask, readPublishAnswer)
     return { itemHash: message.item_hash, status, message }
   }
@@ -138,20 +145,21 @@ export function createPublisher(pool: CcnPool, clock: Clock): Publisher {
 }
 
 /** @throws PublishRefusedError with the node's reason */
-async function readPublishAnswer(response: Response): Promise<'processed' | 'pending'> {
-  const json = JSON.parse(Buffer.from(await readAny(response)).toString('utf8'))
-  const answer = answerSchema.catch({}).parse(json)
-  if (response.ok && (answer.message_status === 'processed' || answer.message_status === 'pending'))
-    return answer.message_status
-  throw new PublishRefusedError(`The node refused the message: ${answer.detail ?? `status ${response.status}`}`, {
+async function readPublishAnswer({ ok, status, bytes }: Answer): Promise<'processed' | 'pending'> {
+  const answer = answerSchema.catch({}).parse(JSON.parse(Buffer.from(bytes).toString('utf8')))
+  if (ok && (answer.message_status === 'processed' || answer.message_status === 'pending')) return answer.message_status
+  throw new PublishRefusedError(`The node refused the message: ${answer.detail ?? `status ${status}`}`, {
     ...(answer.hint === undefined ? {} : { hint: answer.hint }),
-    details: { status: response.status, error_code: answer.error_code, details: answer.details },
+    details: { status, error_code: answer.error_code, details: answer.details },
   })
 }
 
-async function readAny(response: Response): Promise<Uint8Array> {
-  const body = new Response(response.body, { status: 200 })
-  return Buffer.from(JSON.stringify(await readJsonAnswer(body, answerBytesMax)))
+/** How long an answer may take: a node waits up to 30 s until the message settles, and files go out at 1 Mbit/s or more. */
+function publishMs(body: RequestBody): number {
+  let bytes = typeof body === 'string' ? body.length : 0
+  if (body instanceof FormData)
+    for (const [, value] of body) bytes += typeof value === 'string' ? value.length : value.size
+  return 40_000 + bytes / 125
 }
 
 function programContent(options: Omit<ProgramOptions, 'code' | 'updates'>, codeHash: string): Record<string, unknown> {

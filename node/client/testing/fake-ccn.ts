@@ -16,6 +16,8 @@ export interface FakeCcn extends AsyncDisposable {
   /** Changes an answer on its way out. */
   lie: ((path: string, body: string) => string) | undefined
   down: boolean
+  /** Sends so many bytes of each answer and then nothing more. */
+  stallAfterBytes: number | undefined
   /** Paths asked for, without their queries. */
   asked: string[]
   /** Adds a message and tells the subscribers. */
@@ -37,6 +39,7 @@ export async function startFakeCcn(): Promise<FakeCcn> {
     aggregates: new Map(),
     lie: undefined,
     down: false,
+    stallAfterBytes: undefined,
     asked: [],
     add(message, announce = true) {
       ccn.messages.push(message)
@@ -70,7 +73,10 @@ function answer(ccn: FakeCcn, request: IncomingMessage, response: ServerResponse
   if (ccn.down) return void response.socket?.destroy()
   const body = bodyFor(ccn, url)
   if (body === undefined) return void response.writeHead(404).end('{}')
-  response.end(typeof body === 'string' && ccn.lie ? ccn.lie(url.pathname, body) : body)
+  const given = Buffer.from(typeof body === 'string' && ccn.lie ? ccn.lie(url.pathname, body) : body)
+  if (ccn.stallAfterBytes === undefined) return void response.end(given)
+  response.flushHeaders()
+  response.write(given.subarray(0, ccn.stallAfterBytes))
 }
 
 function bodyFor(ccn: FakeCcn, url: URL): string | Uint8Array | undefined {
