@@ -5,8 +5,10 @@ import { z } from '../../core/schema.ts'
 import { SingleFlight } from '../../core/single-flight.ts'
 import { HashMismatchError } from '../protocol/errors.ts'
 import { hashKind } from '../protocol/item-hash.ts'
+import { isSameAddress } from '../protocol/permissions.ts'
 import { findRuntime } from '../protocol/runtimes.ts'
 import type { HostLookup } from './address-policy.ts'
+import { addressSpellings } from './address-spellings.ts'
 import { createCcnPool } from './ccn-pool.ts'
 import { clientConfigSchema } from './config.ts'
 import { AnswerForgedError, ForgottenItemError, UnknownItemError, WrongTypeError } from './errors.ts'
@@ -97,7 +99,7 @@ export function createNetworkClient(options: NetworkClientOptions): NetworkClien
     clock,
     keepMs: config.messageKeepMs,
     elements(owner) {
-      const query = { msgTypes: 'AGGREGATE', owners: owner, contentKeys: 'security' }
+      const query = { msgTypes: 'AGGREGATE', owners: spelled(owner), contentKeys: 'security' }
       return listMessages({ pool, log, verify: verifyOwn }, query, sharedSignal())
     },
   })
@@ -204,7 +206,7 @@ export function createNetworkClient(options: NetworkClientOptions): NetworkClien
       const original = hashKind(ref) ? await store(ref, signal) : undefined
       if (original && !useLatest) return String(original.content.item_hash)
       const [address, name] = tagOf(ref, original?.owner ?? owner)
-      const query = { msgTypes: 'STORE', owners: address, refs: name }
+      const query = { msgTypes: 'STORE', owners: spelled(address), refs: name }
       let latest = original
       for await (const page of list(query, signal)) {
         for (const update of page) if (isUpdate(update, address, name) && isLater(update, latest)) latest = update
@@ -225,9 +227,11 @@ export function createNetworkClient(options: NetworkClientOptions): NetworkClien
       }
     },
     async aggregateMember(owner, key, member, signal) {
-      const query = { msgTypes: 'AGGREGATE', owners: owner, contentKeys: key }
+      const query = { msgTypes: 'AGGREGATE', owners: spelled(owner), contentKeys: key }
       for await (const page of list(query, signal)) {
-        const elements = page.filter((element) => element.owner === owner && aggregateKey(element.content) === key)
+        const elements = page.filter(
+          (element) => isSameAddress(element.owner, owner) && aggregateKey(element.content) === key,
+        )
         const holding = elements.filter(({ content }) => Object.hasOwn(content.content as object, member))
         // Newest by signed time: the merge lets the last writer of a member win.
         const newest = holding.sort((a, b) => (isLater(a, b) ? -1 : 1))[0]
@@ -276,7 +280,11 @@ function tagOf(ref: string, owner: string): [string, string] {
 }
 
 function isUpdate({ type, owner, content }: VerifiedMessage, address: string, name: string): boolean {
-  return type === 'STORE' && owner === address && content.ref === name
+  return type === 'STORE' && isSameAddress(owner, address) && content.ref === name
+}
+
+function spelled(address: string): string {
+  return addressSpellings(address).join(',')
 }
 
 function refList(value: unknown): string[] {
