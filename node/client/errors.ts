@@ -1,10 +1,16 @@
-import { AppError } from '../../core/errors.ts'
+import { AppError, type AppErrorOptions } from '../../core/errors.ts'
 
 /** No core channel node answered. Safe to try again. */
 export class NetworkUnreachableError extends AppError {
   readonly code = 'CLIENT_NETWORK_UNREACHABLE'
   readonly fault = 'upstream'
   override readonly status = 502
+  constructor(message: string, options: AppErrorOptions = {}) {
+    super(message, {
+      hint: 'Look whether the nodes in network.ccnUrls are up and reachable from here; then try again.',
+      ...options,
+    })
+  }
 }
 
 /** Every core channel node that answered gave something that does not verify. */
@@ -12,6 +18,12 @@ export class AnswerForgedError extends AppError {
   readonly code = 'CLIENT_ANSWER_FORGED'
   readonly fault = 'upstream'
   override readonly status = 502
+  constructor(message: string, options: AppErrorOptions = {}) {
+    super(message, {
+      hint: 'Add another core channel node to network.ccnUrls; what failed to verify was not used.',
+      ...options,
+    })
+  }
 }
 
 /** No core channel node knows what was asked for. */
