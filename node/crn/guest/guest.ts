@@ -124,7 +124,7 @@ function makeGuest(spec: VmSpec, vm: Vm, link: GuestLink, logs: LogRing, bootId:
     ended,
     failure,
     get isGone() {
-      return gone
+      return gone || link.isOver
     },
     connect: () => link.open(),
     async start(settings, timeoutMs) {

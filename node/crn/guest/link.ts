@@ -72,6 +72,10 @@ export class GuestLink implements StreamLink {
     return this.#streams.size
   }
 
+  get isOver(): boolean {
+    return this.#reason !== undefined
+  }
+
   /** Gives the guest randomness of its own and the time. Nothing of a runtime runs in a guest before the first. */
   reseed(): void {
     const payload = Buffer.alloc(72)

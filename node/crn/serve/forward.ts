@@ -2,7 +2,7 @@ import http, { type IncomingMessage, type ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { Clock } from '../../../core/clock.ts'
 import { AppError } from '../../../core/errors.ts'
-import { ProgramAnswerError, ProgramTimeoutError } from '../errors.ts'
+import { GuestEndedError, ProgramAnswerError, ProgramTimeoutError } from '../errors.ts'
 import type { Execution, Executions } from '../executions.ts'
 import type { CrnMetrics } from '../metrics.ts'
 import { answerHeaders, requestHeaders } from './headers.ts'
@@ -39,7 +39,9 @@ export async function forwardRequest(
       return
     } catch (error) {
       if (execution?.guest.isGone) ports.executions.drop(execution)
-      const again = repeatable && attempt < attemptsMax && !response.headersSent && error instanceof ProgramAnswerError
+      // A guest that was gone before the connection has seen nothing; one that hung up may have.
+      const unseen = error instanceof GuestEndedError || (repeatable && error instanceof ProgramAnswerError)
+      const again = unseen && attempt < attemptsMax && !response.headersSent
       if (again && !response.destroyed) continue
       ports.metrics.requests.add({ result: response.destroyed ? 'client_gone' : sendProblem(response, error) })
       return
