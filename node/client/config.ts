@@ -28,6 +28,12 @@ export const clientConfigSchema = z.object({
     .default(10_000)
     .describe('How long a node may pause within a file before the next one is asked for the rest.'),
   messageKeepMs: z.number().int().min(0).default(30_000).describe('How long the status of a message is believed.'),
+  unsettledKeepMs: z
+    .number()
+    .int()
+    .min(0)
+    .default(1_500)
+    .describe('How long a message is believed to be unknown or pending.'),
   hostsKeepMs: z.number().int().min(0).default(10_000).describe('How long the list of hosts is believed.'),
   executionsPollMs: z
     .number()

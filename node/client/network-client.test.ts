@@ -271,3 +271,23 @@ async function startHost(executions: Record<string, unknown>): Promise<AsyncDisp
     },
   }
 }
+
+// One node could make a program disappear by calling it forgotten.
+test('what one node calls forgotten is believed only when a second one does not have it either', async () => {
+  await using liar = await startFakeCcn()
+  await using honest = await startFakeCcn()
+  const program = await sign('PROGRAM', programContent('ab'.repeat(32)))
+  for (const ccn of [liar, honest]) ccn.add(program)
+  for (const status of ['forgotten', 'removed', 'rejected', 'pending']) {
+    liar.statuses.set(program.item_hash, status)
+    await using client = connect([liar, honest])
+    assert.equal((await client.program(program.item_hash, signal)).owner, owner.address, status)
+  }
+  liar.statuses.set(program.item_hash, 'forgotten')
+  honest.statuses.set(program.item_hash, 'forgotten')
+  await using client = connect([liar, honest])
+  await assert.rejects(client.program(program.item_hash, signal), ForgottenItemError)
+  honest.down = true
+  await using cutOff = connect([liar, honest])
+  await assert.rejects(cutOff.program(program.item_hash, signal), ForgottenItemError)
+})

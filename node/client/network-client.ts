@@ -14,7 +14,7 @@ import { clientConfigSchema } from './config.ts'
 import { AnswerForgedError, ForgottenItemError, UnknownItemError, WrongTypeError } from './errors.ts'
 import { createFileReader, type FileReader } from './file-reader.ts'
 import { type HostCandidate, HostList } from './hosts.ts'
-import { KeptMessages } from './kept-messages.ts'
+import { type KeptMessage, KeptMessages } from './kept-messages.ts'
 import { listMessages } from './message-list.ts'
 import { createPublisher, type Publisher } from './publish.ts'
 import { parseJsonAnswer } from './read-answer.ts'
@@ -75,8 +75,8 @@ export function createNetworkClient(options: NetworkClientOptions): NetworkClien
   const files = createFileReader(pool)
   // Work that callers share ends by itself, after time for every node to stall twice: once for it, once for what it rests on.
   const sharedSignal = (): AbortSignal => AbortSignal.timeout(config.answerTimeoutMs * config.ccnUrls.length * 2)
-  const kept = new KeptMessages(clock, config.messageKeepMs)
-  const flights = new SingleFlight<string, { status: string; message?: VerifiedMessage }>()
+  const kept = new KeptMessages({ clock, keepMs: config.messageKeepMs, unsettledKeepMs: config.unsettledKeepMs })
+  const flights = new SingleFlight<string, KeptMessage>()
 
   /** Content that is not in the envelope. A node that gives other bytes is asked last from then on. */
   async function readContent(hash: string, signal: AbortSignal): Promise<Uint8Array> {
@@ -110,30 +110,47 @@ export function createNetworkClient(options: NetworkClientOptions): NetworkClien
       (owner) => rights.read(owner),
     )
 
-  async function readStatus(
+  async function readStatusAt(
     itemHash: string,
     signal: AbortSignal,
-  ): Promise<{ status: string; message?: VerifiedMessage }> {
+    except = '',
+  ): Promise<KeptMessage & { url: string }> {
     const path = `/api/v0/messages/${encodeURIComponent(itemHash)}`
-    return pool.ask(path, `the message ${itemHash}`, { signal, bytesMax: messageBytesMax }, async (answer) => {
+    const options = { signal, except, bytesMax: messageBytesMax }
+    return pool.ask(path, `the message ${itemHash}`, options, async (answer) => {
       const { status, message: json } = statusSchema.parse(parseJsonAnswer(answer))
-      if (status !== 'processed' && status !== 'removing') return { status }
+      if (status !== 'processed' && status !== 'removing') return { status, url: answer.url }
       const message = await verify(json, signal)
       if (message.itemHash !== itemHash)
         throw new HashMismatchError(`The node gave ${message.itemHash} for ${itemHash}.`)
-      return { status, message }
+      return { status, message, url: answer.url }
     })
   }
 
-  /** The status of a message as nodes tell it, and the message itself as verified. 404s are not remembered. */
-  async function find(itemHash: string, signal: AbortSignal): Promise<{ status: string; message?: VerifiedMessage }> {
-    const known = kept.get(itemHash)
-    if (known) return known
-    signal.throwIfAborted()
-    // Shared by all who ask meanwhile, so it must not end with the first of them.
-    const flight = flights.run(itemHash, () => readStatus(itemHash, sharedSignal()))
-    const found = await untilAborted(flight, signal)
+  /** A status without the message proves nothing: it is believed when a second node, where there is one, has no message either. */
+  async function readStatus(itemHash: string, signal: AbortSignal): Promise<KeptMessage> {
+    const first = await readStatusAt(itemHash, signal)
+    if (first.message || config.ccnUrls.length < 2) return first
+    const second = await readStatusAt(itemHash, signal, first.url).catch(() => undefined)
+    return second?.message ? second : first
+  }
+
+  async function readAndKeep(itemHash: string): Promise<KeptMessage> {
+    const found = await readStatus(itemHash, sharedSignal()).catch((error: unknown) => {
+      if (error instanceof UnknownItemError) return { status: 'unknown' }
+      throw error
+    })
     kept.set(itemHash, found)
+    return found
+  }
+
+  /** The status of a message as nodes tell it, and the message itself as verified. @throws UnknownItemError */
+  async function find(itemHash: string, signal: AbortSignal): Promise<KeptMessage> {
+    signal.throwIfAborted()
+    // Shared by all who ask meanwhile, so it does not end with the first of them.
+    const flight = kept.get(itemHash) ?? flights.run(itemHash, () => readAndKeep(itemHash))
+    const found = await untilAborted(Promise.resolve(flight), signal)
+    if (found.status === 'unknown') throw new UnknownItemError(`No node of the network knows the message ${itemHash}.`)
     return found
   }
 
@@ -169,6 +186,7 @@ export function createNetworkClient(options: NetworkClientOptions): NetworkClien
   })
   const listen = (listener: (message: VerifiedMessage) => void): Disposable =>
     subscription.add((message) => {
+      kept.drop(message.itemHash)
       if (message.type === 'FORGET') for (const hash of refList(message.content.hashes)) kept.drop(hash)
       if (message.type === 'AGGREGATE') aggregateChanged(message)
       listener(message)
@@ -180,7 +198,7 @@ export function createNetworkClient(options: NetworkClientOptions): NetworkClien
   }
 
   const client: NetworkClient = {
-    ...createPublisher(pool, clock),
+    ...createPublisher(pool, clock, (itemHash) => kept.drop(itemHash)),
     ...files,
     async message(itemHash, signal) {
       if (!hashKind(itemHash)) return undefined
@@ -230,7 +248,10 @@ export function createNetworkClient(options: NetworkClientOptions): NetworkClien
       const query = { msgTypes: 'AGGREGATE', owners: spelled(owner), contentKeys: key }
       for await (const page of list(query, signal)) {
         const elements = page.filter(
-          (element) => isSameAddress(element.owner, owner) && aggregateKey(element.content) === key,
+          (element) =>
+            element.type === 'AGGREGATE' &&
+            isSameAddress(element.owner, owner) &&
+            aggregateKey(element.content) === key,
         )
         const holding = elements.filter(({ content }) => Object.hasOwn(content.content as object, member))
         // Newest by signed time: the merge lets the last writer of a member win.

@@ -34,7 +34,11 @@ export interface ProgramOptions extends PublishOptions {
   /** `python`, `node`, or the item hash of a STORE with a root filesystem. */
   runtime: RuntimeName | (string & {})
   interface?: 'asgi' | 'binary'
-  /** Item hash of the first STORE of this program's code: publishes a new version of that file only. */
+  /**
+   * Item hash of the first STORE of this program's code. The code becomes a new version of that file, which every program that
+   * refers to it takes up, and a further PROGRAM with a hash of its own is published for it. For the new version alone, with
+   * the program's hash as it was, use `publishFile` with `ref`.
+   */
   updates?: string
   memoryMib?: number
   vcpus?: number
@@ -68,10 +72,19 @@ const answerSchema = z.looseObject({
 const answerBytesMax = 1_048_576
 const defaultChannel = 'LASTMILE'
 
-/** @param pool - where to publish: one node is enough, as nodes pass messages on */
-export function createPublisher(pool: CcnPool, clock: Clock): Publisher {
+/**
+ * @param pool - where to publish: one node is enough, as nodes pass messages on
+ * @param onPublished - called with the item hash of each message that a node took
+ */
+export function createPublisher(pool: CcnPool, clock: Clock, onPublished: (itemHash: string) => void): Publisher {
+  let lastMs = 0
+  /** The newest wins, so two messages of one publisher never have the same time, and none is dated before the one ahead. */
+  const nextMs = (): number => {
+    lastMs = Math.max(clock.nowMs(), lastMs + 1)
+    return lastMs
+  }
   const sign = (options: PublishOptions, type: MessageType, content: Record<string, unknown>) => {
-    const time = clock.nowMs() / 1_000
+    const time = nextMs() / 1_000
     const full = { address: options.signer.address, time, ...content }
     return signMessage(options.signer, { type, content: full, time, channel: options.channel ?? defaultChannel })
   }
@@ -91,6 +104,7 @@ export function createPublisher(pool: CcnPool, clock: Clock): Publisher {
       ...contentType,
     }
     const status = await pool.ask(path, `the ${message.type} to publish`, ask, readPublishAnswer)
+    onPublished(message.item_hash)
     return { itemHash: message.item_hash, status, message }
   }
   const publish = async (

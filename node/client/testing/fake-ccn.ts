@@ -71,12 +71,23 @@ function answer(ccn: FakeCcn, request: IncomingMessage, response: ServerResponse
   const url = new URL(request.url ?? '/', 'http://localhost')
   ccn.asked.push(url.pathname)
   if (ccn.down) return void response.socket?.destroy()
+  if (request.method === 'POST') return void take(ccn, request, response)
   const body = bodyFor(ccn, url)
   if (body === undefined) return void response.writeHead(404).end('{}')
   const given = Buffer.from(typeof body === 'string' && ccn.lie ? ccn.lie(url.pathname, body) : body)
   if (ccn.stallAfterBytes === undefined) return void response.end(given)
   response.flushHeaders()
   response.write(given.subarray(0, ccn.stallAfterBytes))
+}
+
+/** Takes a published message, or the message of an upload. */
+async function take(ccn: FakeCcn, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const headers = { 'content-type': request.headers['content-type'] ?? '' }
+  const body = new Response(Buffer.concat(await request.toArray()), { headers })
+  const upload = headers['content-type'].startsWith('multipart/')
+  const json = upload ? String((await body.formData()).get('metadata')) : await body.text()
+  ccn.messages.push(JSON.parse(json).message)
+  response.end(JSON.stringify({ message_status: 'processed' }))
 }
 
 function bodyFor(ccn: FakeCcn, url: URL): string | Uint8Array | undefined {
