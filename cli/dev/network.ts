@@ -138,20 +138,19 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     ),
     role('ccn', 'ccn', ccnConfig(stateDir, ports.ccn)),
   ])
-  const hosts = await settleAll(
-    ports.crns.map(async (port, index): Promise<NetworkHost> => {
-      const name = `crn-${index + 1}`
-      const running = await role(name, 'crn', crnConfig(join(stateDir, name), port, ccnUrl, { ...options, vmsMax }))
-      return { id: createHash('sha256').update(name).digest('hex'), url: `http://127.0.0.1:${port}`, role: running }
-    }),
-  )
-  const registry = createHostRegistry(ccnUrl, operator, hosts)
+  const listed = ports.crns.map((port, index) => {
+    const name = `crn-${index + 1}`
+    return { name, port, id: createHash('sha256').update(name).digest('hex'), url: `http://127.0.0.1:${port}` }
+  })
+  const registry = createHostRegistry(ccnUrl, operator, listed)
   await registry.publish()
-  const gateway = await role(
-    'gateway',
-    'gateway',
-    gatewayConfig({ stateDir, ports, ccnUrl, dnsServer, operator, chain, acme }),
-  )
+  const [gateway, ...hosts] = await settleAll([
+    role('gateway', 'gateway', gatewayConfig({ stateDir, ports, ccnUrl, dnsServer, operator, chain, acme })),
+    ...listed.map(async ({ name, port, id, url }): Promise<NetworkHost> => {
+      const config = crnConfig(join(stateDir, name), port, ccnUrl, { ...options, vmsMax })
+      return { id, url, role: await role(name, 'crn', config) }
+    }),
+  ] as const)
   const rootPem = await acme.root()
   const caFile = join(stateDir, 'ca.pem')
   writeFileSync(caFile, rootPem)

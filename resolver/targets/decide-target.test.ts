@@ -278,7 +278,7 @@ for (const [title, changes, expected] of cases) {
     if (verdict.verdict !== 'refused') return
     assert.equal(verdict.reason, expected.refused, verdict.message)
     assert.match(verdict.message, expected.says)
-    const error = refusalError(host, verdict)
+    const error = refusalError(host, 'gw.test', verdict)
     assert.ok(Array.isArray(error.details))
     // Only a network that cannot be asked is no record's fault.
     assert.ok(error.details.length > 0 || changes.networkFailure !== undefined)

@@ -98,7 +98,7 @@ async function resolveKind(
       return { target: await ensTarget(kind.name, ports, signal), via: 'ens', ttlMs: config.ensTtlMs }
     case 'domain': {
       const verdict = decideDomain(await lookUpDomain(host, config, ports, signal))
-      if (verdict.verdict === 'refused') throw refusalError(host, verdict)
+      if (verdict.verdict === 'refused') throw refusalError(host, config.zones[0] ?? '', verdict)
       return { target: verdict.target, via: 'dns', ttlMs: clampTtl(verdict, config) }
     }
     case 'apex':
@@ -170,7 +170,7 @@ async function checkIssuance(
   if (kind.kind !== 'domain') return void (await resolve(name, signal))
   const facts = await lookUpDomain(name, config, ports, signal)
   const verdict = decideDomain(facts)
-  if (verdict.verdict === 'refused') throw refusalError(name, verdict)
+  if (verdict.verdict === 'refused') throw refusalError(name, config.zones[0] ?? '', verdict)
   if (leadsElsewhere(facts)) throw elsewhereError(name, verdict.records)
 }
 
@@ -203,7 +203,7 @@ async function reportOn(
     const shared = { ...blank, owner: verdict.owner, records: verdict.records, pointsHere: pointsToUs(facts) }
     if (verdict.verdict === 'ok')
       return { ...shared, verdict: 'ok', target: verdict.target, message: `${host} is ready.` }
-    const error = refusalError(host, verdict)
+    const error = refusalError(host, config.zones[0] ?? '', verdict)
     return { ...shared, verdict: 'refused', code: error.code, message: error.message, hint: error.hint }
   }
   try {
