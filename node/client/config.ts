@@ -41,6 +41,12 @@ export const clientConfigSchema = z.object({
     .min(10)
     .default(2_000)
     .describe('How often hosts are asked what they run, while anyone asks.'),
+  pingMs: z
+    .number()
+    .int()
+    .min(10)
+    .default(25_000)
+    .describe('A subscription is asked for a sign of life this often, and made anew when it gave none.'),
   pollIdleMs: z
     .number()
     .int()

@@ -20,12 +20,14 @@ const unverifiable = [MessageError, InvalidShapeError, AnswerForgedError, Unknow
 /**
  * Messages of a list, page by page (50 each, at most 20 pages), those left out that cannot be verified here: networks hold
  * messages of chains that are not built in, without signature, or of delegates who since lost their right.
+ * Those whose hash `isHeard` knows are left out unread.
  * A page in which a content does not have the hash of its message is a lie: the next node is asked for it.
  */
 export async function* listMessages(
   ports: { pool: CcnPool; log: Log; verify: Verify },
   query: Readonly<Record<string, string>>,
   signal: AbortSignal,
+  isHeard: (itemHash: string) => boolean = () => false,
 ): AsyncIterable<VerifiedMessage[]> {
   let cursor: string | undefined = ''
   for (let page = 0; page < pagesMax && cursor !== undefined; page++) {
@@ -37,7 +39,8 @@ export async function* listMessages(
       { signal, bytesMax: listBytesMax },
       async (given) => {
         const { messages, next_cursor } = listSchema.parse(parseJsonAnswer(given))
-        const read = await Promise.all(messages.slice(0, pageSize).map((json) => verifyOrSkip(ports, json, signal)))
+        const wanted = messages.slice(0, pageSize).filter((json) => !isHeard(hashOf(json)))
+        const read = await Promise.all(wanted.map((json) => verifyOrSkip(ports, json, signal)))
         const next = messages.length > 0 ? (next_cursor ?? undefined) : undefined
         return { messages: read.filter((message) => message !== undefined), next }
       },
@@ -45,6 +48,10 @@ export async function* listMessages(
     yield answer.messages
     cursor = answer.next
   }
+}
+
+function hashOf(json: unknown): string {
+  return String((json as { item_hash?: unknown } | null)?.item_hash)
 }
 
 async function verifyOrSkip(

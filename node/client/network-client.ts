@@ -19,7 +19,7 @@ import { listMessages } from './message-list.ts'
 import { createPublisher, type Publisher } from './publish.ts'
 import { parseJsonAnswer } from './read-answer.ts'
 import { SecurityRights } from './security-rights.ts'
-import { Subscription } from './subscription.ts'
+import { type MissedQuery, Subscription } from './subscription.ts'
 import { untilAborted } from './until-aborted.ts'
 import { aggregateKey, isLater, type VerifiedMessage, verifyMessage } from './verified-message.ts'
 
@@ -157,9 +157,11 @@ export function createNetworkClient(options: NetworkClientOptions): NetworkClien
   const list = (query: Record<string, string>, signal: AbortSignal): AsyncIterable<VerifiedMessage[]> =>
     listMessages({ pool, log, verify }, query, signal)
 
-  async function* missed(sinceSeconds: number, signal: AbortSignal): AsyncIterable<unknown> {
-    const query = { startDate: String(Math.max(1, Math.floor(sinceSeconds))), sortOrder: '1' }
-    for await (const messages of list(query, signal)) for (const { message } of messages) yield message
+  async function* missed(asked: MissedQuery, signal: AbortSignal): AsyncIterable<VerifiedMessage> {
+    const { sinceSeconds, types, isHeard } = asked
+    const query = { startDate: String(Math.max(1, Math.floor(sinceSeconds))), ...(types ? { msgTypes: types } : {}) }
+    // Newest first: where there are more than a list may hold, the oldest are left out.
+    for await (const messages of listMessages({ pool, log, verify }, query, signal, isHeard)) yield* messages
   }
 
   const hostList = new HostList({
@@ -177,6 +179,7 @@ export function createNetworkClient(options: NetworkClientOptions): NetworkClien
     clock,
     random,
     log,
+    pingMs: config.pingMs,
     url: (attempt) => {
       const urls = pool.urls()
       return urls[attempt % urls.length] as string

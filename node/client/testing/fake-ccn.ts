@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { WebSocketServer } from 'ws'
+import { type WebSocket, WebSocketServer } from 'ws'
 import { sha256Hex } from '../../protocol/item-hash.ts'
 import type { SignedMessage } from '../../protocol/message.ts'
 
@@ -25,6 +25,11 @@ export interface FakeCcn extends AsyncDisposable {
   addFile(bytes: Uint8Array): string
   /** Cuts all subscribers off. */
   cut(): void
+  /** Leaves all subscribers connected, and neither hears them nor tells them anything. */
+  freeze(): void
+  /** Subscriptions that were opened, and pings that came over them. */
+  connections: number
+  pings: number
 }
 
 /** Starts a fake node on a free loopback port. */
@@ -43,7 +48,8 @@ export async function startFakeCcn(): Promise<FakeCcn> {
     asked: [],
     add(message, announce = true) {
       ccn.messages.push(message)
-      if (announce) for (const socket of sockets.clients) socket.send(JSON.stringify(output(message)))
+      if (!announce) return
+      for (const socket of sockets.clients) if (!socket.isPaused) socket.send(JSON.stringify(output(message)))
     },
     addFile(bytes) {
       ccn.files.set(sha256Hex(bytes), bytes)
@@ -52,6 +58,11 @@ export async function startFakeCcn(): Promise<FakeCcn> {
     cut() {
       for (const socket of sockets.clients) socket.terminate()
     },
+    freeze() {
+      for (const socket of sockets.clients) socket.pause()
+    },
+    connections: 0,
+    pings: 0,
     async [Symbol.asyncDispose]() {
       ccn.cut()
       server.closeAllConnections()
@@ -61,10 +72,15 @@ export async function startFakeCcn(): Promise<FakeCcn> {
   const server = createServer((request, response) => answer(ccn, request, response))
   server.on('upgrade', (request, socket, head) => {
     if (ccn.down) socket.destroy()
-    else sockets.handleUpgrade(request, socket, head, () => {})
+    else sockets.handleUpgrade(request, socket, head, (client) => accept(ccn, client))
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   return Object.assign(ccn, { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` })
+}
+
+function accept(ccn: FakeCcn, client: WebSocket): void {
+  ccn.connections++
+  client.on('ping', () => ccn.pings++)
 }
 
 function answer(ccn: FakeCcn, request: IncomingMessage, response: ServerResponse): void {
