@@ -57,7 +57,7 @@ export class SecurityRights {
  * Merges the elements that the owner signed; the newest by signed time wins.
  * Those of delegates do not count: else whether one may add rights would rest on the rights being read.
  */
-export function mergeSecurity(owner: string, elements: readonly VerifiedMessage[]): Security {
+function mergeSecurity(owner: string, elements: readonly VerifiedMessage[]): Security {
   let newest: VerifiedMessage | undefined
   for (const element of elements) {
     const own = isSameAddress(element.sender, owner) && isSameAddress(element.owner, owner)
