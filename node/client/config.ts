@@ -54,4 +54,3 @@ export const clientConfigSchema = z.object({
     .default(60_000)
     .describe('Hosts are no longer asked after this time without interest.'),
 })
-export type ClientConfig = z.infer<typeof clientConfigSchema>
