@@ -7,7 +7,7 @@ import { promisify } from 'node:util'
 import { SingleFlight } from '../../../core/single-flight.ts'
 import { AttachError } from '../errors.ts'
 import type { Hypervisor, Vm, VmSpec } from '../ports.ts'
-import { isRoot, jailArguments, startJail } from './jailed-process.ts'
+import { cleanerOf, isRoot, jailArguments, startJail } from './jailed-process.ts'
 import { probeByBoot } from './probe.ts'
 import { JailUsers, makeVmFolder } from './vm-folder.ts'
 
@@ -45,15 +45,9 @@ export function fakeHypervisor(given: FakeOptions): Hypervisor {
       sockets: 1,
     })
     const link = jail.sockets[0] as Duplex
-    let cleaned: Promise<void> | undefined
-    const clean = (): Promise<void> => {
-      cleaned ??= (async () => {
-        await jail[Symbol.asyncDispose]()
-        await rm(folder, { recursive: true, force: true })
-        if (uid !== undefined) users.giveBack(uid)
-      })()
-      return cleaned
-    }
+    const clean = cleanerOf(jail, folder, () => {
+      if (uid !== undefined) users.giveBack(uid)
+    })
     link.once('close', () => void clean())
     void jail.ended.then(clean)
     return {

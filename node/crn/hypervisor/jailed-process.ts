@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Duplex, Readable } from 'node:stream'
 
@@ -59,6 +60,20 @@ export function startJail(args: readonly string[], { guestDir, cwd, sockets: cou
 
 function lastLine(text: string): string {
   return text.trim().split('\n').slice(-3).join(' | ') || 'no output'
+}
+
+/** A function that ends the jail and removes its folder, once, however often it is called; `after` comes last. */
+export function cleanerOf(jail: JailedProcess, folder: string, after: () => void): () => Promise<void> {
+  let cleaned: Promise<void> | undefined
+  const clean = async (): Promise<void> => {
+    await jail[Symbol.asyncDispose]()
+    await rm(folder, { recursive: true, force: true })
+    after()
+  }
+  return () => {
+    cleaned ??= clean()
+    return cleaned
+  }
 }
 
 /** True when this process may use another user for each guest. */

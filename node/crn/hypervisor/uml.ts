@@ -1,12 +1,12 @@
 import { execFile } from 'node:child_process'
 import { constants } from 'node:fs'
-import { access, chown, open, readdir, readFile, readlink, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { access, chown, open, readdir, readFile, readlink, stat, truncate, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { promisify } from 'node:util'
 import { AttachError } from '../errors.ts'
 import type { Hypervisor, Vm, VmSpec, VmVolume } from '../ports.ts'
-import { isRoot, type JailedProcess, jailArguments, libraryBinds, startJail } from './jailed-process.ts'
+import { cleanerOf, isRoot, type JailedProcess, jailArguments, libraryBinds, startJail } from './jailed-process.ts'
 import { probeByBoot } from './probe.ts'
 import { bulkSlotBytes, bulkSlots, UmlLink } from './uml-link.ts'
 import { JailUsers, makeVmFolder, placeImage } from './vm-folder.ts'
@@ -50,15 +50,9 @@ export function umlHypervisor(given: UmlOptions): Hypervisor {
     })
     const link = new UmlLink(jail.sockets[0] as Duplex, jail.sockets[1] as Duplex, join(folder, bulkName))
     link.on('error', () => {})
-    let cleaned: Promise<void> | undefined
-    const clean = (): Promise<void> => {
-      cleaned ??= (async () => {
-        await jail[Symbol.asyncDispose]()
-        await rm(folder, { recursive: true, force: true })
-        if (uid !== undefined) users.giveBack(uid)
-      })()
-      return cleaned
-    }
+    const clean = cleanerOf(jail, folder, () => {
+      if (uid !== undefined) users.giveBack(uid)
+    })
     // After a link's end the guest kernel is of no use and might linger.
     link.once('close', () => void clean())
     void jail.ended.then(clean)
