@@ -1,4 +1,4 @@
-import { keccak256 } from '../protocol/ethereum.ts'
+import { checksummedAddress } from '../protocol/ethereum.ts'
 
 /**
  * The ways in which nodes may have an account on record. Nodes compare the text of an owner, while an Ethereum address is the
@@ -8,9 +8,5 @@ import { keccak256 } from '../protocol/ethereum.ts'
 export function addressSpellings(address: string): string[] {
   if (!/^0x[0-9a-fA-F]{40}$/.test(address)) return [address]
   const hex = address.slice(2).toLowerCase()
-  const sum = Buffer.from(keccak256(Buffer.from(hex))).toString('hex')
-  const cased = [...hex].map((digit, index) =>
-    Number.parseInt(sum[index] ?? '0', 16) >= 8 ? digit.toUpperCase() : digit,
-  )
-  return [...new Set([address, `0x${cased.join('')}`, `0x${hex}`])]
+  return [...new Set([address, checksummedAddress(hex), `0x${hex}`])]
 }

@@ -54,11 +54,17 @@ function personalDigest(buffer: Uint8Array): Uint8Array {
   return keccak256(Buffer.concat([prefix, buffer]))
 }
 
-/** The checksummed address (EIP-55) of an uncompressed public key of 65 bytes. */
 function addressOf(publicKey: Uint8Array): string {
-  const hex = Buffer.from(keccak256(publicKey.subarray(1)).subarray(12)).toString('hex')
+  return checksummedAddress(Buffer.from(keccak256(publicKey.subarray(1)).subarray(12)).toString('hex'))
+}
+
+/** The address with its check sum in the case of its letters (EIP-55). @param hex - 40 lower-case hex digits, without `0x` */
+export function checksummedAddress(hex: string): string {
   const sum = Buffer.from(keccak256(Buffer.from(hex))).toString('hex')
-  return `0x${[...hex].map((digit, index) => (Number.parseInt(sum[index] ?? '0', 16) >= 8 ? digit.toUpperCase() : digit)).join('')}`
+  const cased = [...hex].map((digit, index) =>
+    Number.parseInt(sum[index] ?? '0', 16) >= 8 ? digit.toUpperCase() : digit,
+  )
+  return `0x${cased.join('')}`
 }
 
 /** The checksummed address of a private key of 32 bytes. @throws Error when the key is out of range */
