@@ -3,7 +3,7 @@ import { systemClock } from './clock.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 
-/** Values beside a log line. Never put a requester's address, path, query or header here (docs/THREATS.md, privacy). */
+/** Values beside a log line. Never put a requester's address, path, query or header here (docs/ARCHITECTURE.md, invariants). */
 export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>
 
 export interface Log {
