@@ -126,6 +126,16 @@ export class World {
     return { cid, fileCids, itemHash: message.item_hash }
   }
 
+  /** Points `app.<custom zone>` at the Python sample by `_aleph-id`; returns the name. */
+  readonly connectApp = (): string => {
+    const { records, customZone, zone } = this.network
+    const host = `app.${customZone}`
+    records.set(host, 'CNAME', [zone])
+    records.set(`_control.${host}`, 'TXT', [this.owner])
+    records.set(`_aleph-id.${host}`, 'TXT', [this.program('python').itemHash])
+    return host
+  }
+
   /** Points `<label>.<custom zone>` at a site by `_dnslink`; returns the name. */
   async connectSite(label: string, cid: string): Promise<string> {
     const { records, customZone, zone } = this.network
@@ -156,10 +166,17 @@ export class World {
     }
   }
 
-  /** Lets the registry name a host that answers with bytes that are no HTTP, for as long as `work` runs. */
-  async withGarbageHost<T>(work: (program: PublishedProgram) => Promise<T>): Promise<T> {
+  /**
+   * Lets the registry name a host that answers with bytes that are no HTTP, for as long as `work` runs.
+   * `heard` gives all that the gateway has sent to it.
+   */
+  async withGarbageHost<T>(work: (program: PublishedProgram, heard: () => string) => Promise<T>): Promise<T> {
+    let heard = ''
     const server = createServer((socket) => {
       socket.on('error', () => {})
+      socket.on('data', (bytes) => {
+        heard += bytes.toString('latin1')
+      })
       socket.once('data', () => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 7\r\n\r\nhello'))
     })
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -167,7 +184,7 @@ export class World {
     const program = await this.publishProgram('python', 'behind-garbage')
     await this.network.setHostAddresses(this.network.hosts.map(() => `http://127.0.0.1:${port}`))
     try {
-      return await work(program)
+      return await work(program, () => heard)
     } finally {
       await this.network.setHostAddresses(undefined)
       server.close()

@@ -21,12 +21,8 @@ export const domainChecks: Check<World>[] = [
   },
   {
     name: 'domain.https',
-    async run({ client, network, program, owner }) {
-      const host = `app.${network.customZone}`
-      const { itemHash } = program('python')
-      network.records.set(host, 'CNAME', [network.zone])
-      network.records.set(`_control.${host}`, 'TXT', [owner])
-      network.records.set(`_aleph-id.${host}`, 'TXT', [itemHash])
+    async run({ client, connectApp }) {
+      const host = connectApp()
       const first = await client.ask(`https://${host}/`)
       assert.equal(json<SampleAnswer>(first).language, 'python')
       assert.ok(first.certificate?.subjectaltname?.includes(`DNS:${host}`))
@@ -47,12 +43,13 @@ export const domainChecks: Check<World>[] = [
   },
   {
     name: 'domain.http',
-    async run({ client, network }) {
-      const host = `app.${network.customZone}`
+    async run({ client, network, connectApp }) {
+      const host = connectApp()
+      assert.equal((await client.ask(`https://${host}/`)).status, 200)
       const answer = await client.ask(`http://${host}/path?x=1`)
       assert.equal(answer.status, 308)
       assert.equal(answer.headers.location, `https://${host}:${network.gatewayPorts.https}/path?x=1`)
-      // The CA asked this path a moment ago to issue the certificate of domain.https. A token that nobody ordered is 404, not a redirect.
+      // The CA asked this path to issue the certificate. A token that nobody ordered is 404, not a redirect.
       const challenge = await client.ask(`http://${host}/.well-known/acme-challenge/no-such-token`)
       assert.equal(challenge.status, 404)
       const asked = network.acme.process
@@ -68,7 +65,7 @@ export const domainChecks: Check<World>[] = [
       const host = `unproven.${network.customZone}`
       network.records.set(host, 'CNAME', [network.zone])
       network.records.set(`_aleph-id.${host}`, 'TXT', [program('python').itemHash])
-      return refusedName(client, host, 'RESOLVER_DOMAIN_NOT_PROVEN', `_control.${host}`)
+      return refusedName(client, host, 'RESOLVER_DOMAIN_NOT_PROVEN', `_control.${host}`, ['(none)'])
     },
   },
   {
@@ -77,8 +74,9 @@ export const domainChecks: Check<World>[] = [
       const host = `conflict.${network.customZone}`
       network.records.set(host, 'CNAME', [network.zone])
       network.records.set(`_control.${host}`, 'TXT', [owner])
-      network.records.set(`_aleph-id.${host}`, 'TXT', [program('python').itemHash, program('node').itemHash])
-      return refusedName(client, host, 'RESOLVER_DOMAIN_CONFLICT', `_aleph-id.${host}`)
+      const both = [program('python').itemHash, program('node').itemHash]
+      network.records.set(`_aleph-id.${host}`, 'TXT', both)
+      return refusedName(client, host, 'RESOLVER_DOMAIN_CONFLICT', `_aleph-id.${host}`, both)
     },
   },
   {
@@ -87,8 +85,12 @@ export const domainChecks: Check<World>[] = [
       const host = `typo.${network.customZone}`
       network.records.set(host, 'CNAME', [network.zone])
       network.records.set(`_control.${host}`, 'TXT', [owner])
-      network.records.set(`_aleph-id.${host}`, 'TXT', [program('python').itemHash.slice(0, 63)])
-      return refusedName(client, host, 'RESOLVER_DOMAIN_NOT_PROVEN', `_aleph-id.${host}`)
+      const short = program('python').itemHash.slice(0, 63)
+      network.records.set(`_aleph-id.${host}`, 'TXT', [short])
+      const line = await refusedName(client, host, 'RESOLVER_DOMAIN_NOT_PROVEN', `_aleph-id.${host}`, [short])
+      const { body } = await client.ask(`http://${host}/`)
+      assert.match(body.toString(), /64 hex digits.* 63/, 'the advice counts the digits')
+      return `${line}, and count its 63 digits`
     },
   },
   {
@@ -115,16 +117,24 @@ export const domainChecks: Check<World>[] = [
   },
 ]
 
-/** A name that must get no certificate and no traffic; page and JSON must name `record`, what was found, and what to write. */
-async function refusedName(client: World['client'], host: string, code: string, record: string): Promise<string> {
+/** A name that must get no certificate and no traffic; page and JSON must name `record`, all that was `found`, and what to write. */
+async function refusedName(
+  client: World['client'],
+  host: string,
+  code: string,
+  record: string,
+  found: readonly string[],
+): Promise<string> {
   await assert.rejects(client.ask(`https://${host}/`), 'the TLS handshake is refused')
   const answer = await client.ask(`http://${host}/`, { headers: { accept: 'application/json' } })
-  const { details } = refusal(answer, answer.status, code)
   assert.ok(answer.status >= 400, `status ${answer.status}`)
-  const finding = (details as { record: string; expected?: unknown; found?: unknown }[]).find(
+  const { details } = refusal(answer, answer.status, code)
+  const findings = (details as { record: string; expected?: unknown; found?: unknown }[]).filter(
     (entry) => entry.record === record,
   )
-  assert.ok(finding?.expected, `the details say what to write at ${record}: ${JSON.stringify(details)}`)
+  assert.ok(findings[0]?.expected, `the details say what to write at ${record}: ${JSON.stringify(details)}`)
+  for (const value of found)
+    assert.ok(JSON.stringify(findings).includes(value), `the details show ${value}: ${JSON.stringify(details)}`)
   const page = (await client.ask(`http://${host}/`, { headers: { accept: 'text/html' } })).body.toString()
   assert.ok(page.includes(record) && /<html/i.test(page), 'the page names the record')
   return `${answer.status} ${code}; no certificate; page and JSON name ${record}`

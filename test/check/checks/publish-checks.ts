@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { buffer } from 'node:stream/consumers'
 import { systemClock } from '../../../core/clock.ts'
 import { silentLog } from '../../../core/log.ts'
 import { systemRandom } from '../../../core/random.ts'
-import { createNetworkClient } from '../../../node/client/network-client.ts'
+import { createNetworkClient, type NetworkClient } from '../../../node/client/network-client.ts'
+import { sha256Hex } from '../../../node/protocol/item-hash.ts'
 import type { PublishedBySdk } from '../../sdk/sdk-client.ts'
 import { eventually } from '../expect.ts'
 import type { Check } from '../run-checks.ts'
@@ -15,9 +18,12 @@ export const publishChecks: Check<World>[] = [
       name: `publish.${language}`,
       async run(world) {
         const program = await world.publishSample(language)
-        await verified(world, program.itemHash, 'PROGRAM')
-        await verified(world, program.codeRef, 'STORE')
-        return `program ${program.itemHash.slice(0, 12)}… and its code read back; hash and signature verified by our client`
+        await using reader = readerOf(world)
+        await verified(world, reader, program.itemHash, 'PROGRAM')
+        const store = await verified(world, reader, program.codeRef, 'STORE')
+        const code = await fileOf(reader, String(store.content.item_hash))
+        assert.ok(code.length > 0, 'the stored code has bytes')
+        return `program ${program.itemHash.slice(0, 12)}… and its ${code.length} bytes of code read back; hashes and signatures verified by our client`
       },
     }),
   ),
@@ -25,8 +31,11 @@ export const publishChecks: Check<World>[] = [
     name: 'publish.static',
     async run(world) {
       const site = await world.publishSampleSite()
-      await verified(world, site.itemHash, 'STORE')
-      return `site ${site.cid.slice(0, 16)}… (${Object.keys(site.fileCids).length} files) pinned by a verified STORE`
+      await using reader = readerOf(world)
+      await verified(world, reader, site.itemHash, 'STORE')
+      for (const [name, cid] of Object.entries(site.fileCids))
+        assert.deepEqual(await fileOf(reader, cid), readFileSync(`${world.siteFolder}/${name}`), name)
+      return `site ${site.cid.slice(0, 16)}… pinned by a verified STORE, its ${Object.keys(site.fileCids).length} files read back`
     },
   },
   {
@@ -75,17 +84,32 @@ export const publishChecks: Check<World>[] = [
   },
 ]
 
-/** Reads a message back through our own client, which believes nothing that it has not verified. */
-async function verified(world: World, itemHash: string, type: string): Promise<void> {
-  await using client = createNetworkClient({
+/** Our own client, which believes nothing that it has not verified. */
+function readerOf(world: World): NetworkClient {
+  return createNetworkClient({
     ccnUrls: [world.network.ccnUrl],
     clock: systemClock,
     random: systemRandom,
     log: silentLog,
   })
-  const message = await client.message(itemHash, AbortSignal.timeout(10_000))
+}
+
+/** Reads a message back: it must be there, of this type, and the world's own. */
+async function verified(
+  world: World,
+  reader: NetworkClient,
+  itemHash: string,
+  type: string,
+): Promise<{ content: Record<string, unknown> }> {
+  const message = await reader.message(itemHash, AbortSignal.timeout(10_000))
   assert.equal(message?.type, type)
   assert.equal(message?.owner.toLowerCase(), world.owner.toLowerCase())
+  return message
+}
+
+/** Reads a file back; rejects when its bytes are not those of its hash. */
+function fileOf(reader: NetworkClient, hash: string): Promise<Buffer> {
+  return buffer(reader.verifiedFile(hash, AbortSignal.timeout(10_000)))
 }
 
 async function messageStatus(world: World, itemHash: string): Promise<string> {
@@ -97,11 +121,14 @@ async function messageStatus(world: World, itemHash: string): Promise<string> {
 async function refusals(world: World): Promise<string[]> {
   const good = await world.ethereum.post({ text: 'original' })
   const content = String(good.item_content)
+  const forged = content.replace('original', `forged ${good.item_hash}`)
   const flipped = `${good.signature.slice(0, 20)}${good.signature[20] === 'a' ? 'b' : 'a'}${good.signature.slice(21)}`
   const cases: [name: string, alter: (message: PublishedBySdk) => object, code: number][] = [
     ['content', (m) => ({ ...m, item_content: content.replace('original', 'replaced') }), 0],
     ['hash', (m) => ({ ...m, item_hash: m.item_hash.replace(/^./, m.item_hash[0] === '0' ? '1' : '0') }), 0],
     ['signature', (m) => ({ ...m, signature: flipped }), 1],
+    // Its hash is right and new to the node: only the signature tells.
+    ['forged', (m) => ({ ...m, item_content: forged, item_hash: sha256Hex(forged) }), 1],
     ['sender', (m) => ({ ...m, sender: '0x000000000000000000000000000000000000dEaD' }), 1],
     ['chain', (m) => ({ ...m, chain: 'AURORA' }), 0],
     [

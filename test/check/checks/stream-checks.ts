@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { PassThrough } from 'node:stream'
 import { WebSocket } from 'ws'
 import { json } from '../expect.ts'
+import type { OutsideClient } from '../outside-client.ts'
 import type { Check } from '../run-checks.ts'
 import { eventArrivals, hashedBytes } from '../streams.ts'
 import type { World } from '../world.ts'
@@ -33,6 +35,7 @@ export const streamChecks: Check<World>[] = [
     async run(world) {
       const { network, client } = world
       const url = world.program('node').url
+      await echoesMeanwhile(client, `${url}echo`)
       const memory = watchMemory(network.gateway.pid)
       try {
         const up = hashedBytes(transferMib * mebi)
@@ -71,6 +74,20 @@ export const streamChecks: Check<World>[] = [
     },
   },
 ]
+
+/** Half of a body must come back before the other half is sent: whoever collects bodies on the way cannot do that. */
+async function echoesMeanwhile(client: OutsideClient, url: string): Promise<void> {
+  const body = new PassThrough()
+  const opening = client.open(url, { method: 'POST', body, timeoutMs: 10_000 })
+  body.write('one half, ')
+  const response = (await opening).setEncoding('utf8')
+  let text = ''
+  for await (const part of response) {
+    text += part
+    if (text === 'one half, ') body.end('then the other')
+  }
+  assert.equal(text, 'one half, then the other')
+}
 
 async function echoThrough(world: World, language: 'python' | 'node'): Promise<string> {
   const { client, network } = world

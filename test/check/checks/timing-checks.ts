@@ -16,10 +16,11 @@ export const timingChecks: Check<World>[] = [
       const onDisk: ColdStart[] = []
       const absent: ColdStart[] = []
       for (let index = 0; index < coldStarts; index++) {
-        const program = await world.publishProgram('python', `cold-${index}`)
-        absent.push(await coldStart(world, program))
+        const version = `cold-${index}`
+        const program = await world.publishProgram('python', version)
+        absent.push(await coldStart(world, program, version))
         // A second program with the same code: the host has the code on disk, and the runtime waits in the pool.
-        onDisk.push(await coldStart(world, await world.publishTwin(program)))
+        onDisk.push(await coldStart(world, await world.publishTwin(program), version))
       }
       const [disk, fetched] = [onDisk, absent].map((starts) => percentiles(starts.map(({ answerMs }) => answerMs)))
       assert.ok(disk && fetched)
@@ -44,9 +45,13 @@ export const timingChecks: Check<World>[] = [
       assert.ok(host)
       // One after the other in turns, so that both see the same machine.
       for (let index = 0; index < warmRequests; index++) {
-        through.push((await client.ask(url, { agent })).ms)
+        const answer = await client.ask(url, { agent })
+        assert.equal(json<SampleAnswer>(answer).language, 'python')
+        through.push(answer.ms)
         const startedAt = performance.now()
-        await (await fetch(`${host.url}/vm/${itemHash}/`)).arrayBuffer()
+        const straight = await fetch(`${host.url}/vm/${itemHash}/`)
+        await straight.arrayBuffer()
+        assert.equal(straight.status, 200)
         direct.push(performance.now() - startedAt)
       }
       agent.destroy()
@@ -63,13 +68,13 @@ interface ColdStart {
 }
 
 /** First answer of a program that no host runs yet, once the pool of booted guests is full again. */
-async function coldStart(world: World, program: PublishedProgram): Promise<ColdStart> {
+async function coldStart(world: World, program: PublishedProgram, version: string): Promise<ColdStart> {
   await world.network.poolsReady('python')
   const startedAt = performance.now()
   const connection = await world.client.connectTls(new URL(program.url).hostname)
   const handshakeMs = performance.now() - startedAt
   const answer = await world.client.ask(program.url, { connection })
   connection.destroy()
-  assert.equal(json<SampleAnswer>(answer).language, 'python')
+  assert.equal(json<SampleAnswer>(answer).version, version)
   return { handshakeMs, answerMs: answer.ms }
 }
