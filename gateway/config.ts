@@ -41,6 +41,10 @@ export const gatewayConfigSchema = z.object({
         65_536,
         'Bodies of PUT and DELETE up to this size are kept, so that they can go to another host.',
       ),
+      holdBytesMax: bytes(
+        16_384,
+        'Answers up to this size to requests that may be repeated are read whole before they are passed on, so that the loss of a host does not show.',
+      ),
       connectionsPerHostMax: count(1_024, 'Connections to one compute host.'),
     })
     .prefault({}),

@@ -342,7 +342,7 @@ test('a POST that expects 100-continue succeeds', async () => {
 
 for (const [kind, head] of [
   ['chunked', 'Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n'],
-  ['of known length', 'Content-Length: 100\r\n\r\nhello'],
+  ['of known length', 'Content-Length: 100000\r\n\r\nhello'],
 ] as const) {
   test(`an answer (${kind}) that breaks off is visibly cut for the client`, async () => {
     await using origin = await startRawHost((socket) => {
@@ -355,6 +355,26 @@ for (const [kind, head] of [
     assert.match(await gateway.metrics.text(), /gateway_requests_total\{class="cut",fault="none"\} 1/)
   })
 }
+
+test('a small answer that breaks off is not begun: the request goes to another host, or gets a 502', async () => {
+  await using dying = await startRawHost((socket) => {
+    socket.write('HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhello')
+    setTimeout(() => socket.destroy(), 20)
+  })
+  await using whole = await startRawHost(
+    (socket) => void socket.end('HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nwhole'),
+  )
+  await using alone = await startTestGateway()
+  alone.hosts.add('dying', dying.origin)
+  assert.equal((await ask({ port: alone.httpsPort, host: 'app.test' })).status, 502)
+  await using gateway = await startTestGateway()
+  gateway.hosts.add('dying', dying.origin)
+  gateway.hosts.add('whole', whole.origin)
+  for (let i = 0; i < 5; i++) {
+    const answer = await ask({ port: gateway.httpsPort, host: 'app.test' })
+    assert.deepEqual([answer.status, answer.body], [200, 'whole'])
+  }
+})
 
 test('bytes after the end of an answer never become the next answer', async () => {
   const evil = 'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil'

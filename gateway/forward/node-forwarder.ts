@@ -2,10 +2,10 @@ import type { IncomingMessage } from 'node:http'
 import type { Clock } from '../../core/clock.ts'
 import type { AppError } from '../../core/errors.ts'
 import type { GatewayConfig } from '../config.ts'
-import { BadUpstreamAnswerError } from '../errors.ts'
+import { BadUpstreamAnswerError, HostUnreachableError } from '../errors.ts'
 import { fieldValues } from '../guard/check-request.ts'
-import { readFullAnswer } from './crn-full.ts'
 import type { Forwarder, ForwardJob, ForwardResult } from './forwarder.ts'
+import { fullRetryAfterMs, holdAnswer } from './held-answer.ts'
 import { type HostAnswer, HostConnections } from './host-attempt.ts'
 import { relayBody, writeAnswerHead } from './relay-answer.ts'
 import { checkUpgradeAnswer, relayUpgrade } from './relay-upgrade.ts'
@@ -22,13 +22,13 @@ export function nodeForwarder(config: GatewayConfig, clock: Clock): Forwarder {
     async forward(job) {
       const got = await connections.attempt(job, [...job.fields, ...framing(job)])
       if ('kind' in got) return got
-      return got.socket ? refuse(job, got, 'it switched protocols unasked') : relay(job, got)
+      return got.socket ? refuse(job, got, 'it switched protocols unasked') : relay(job, got, config)
     },
 
     async upgrade(job, socket, head) {
       const got = await connections.attempt(job, [...job.fields, 'Connection', 'Upgrade', 'Upgrade', 'websocket'])
       if ('kind' in got) return got
-      if (!got.socket) return relay(job, got)
+      if (!got.socket) return relay(job, got, config)
       const wrong = checkUpgradeAnswer(job, got.answer)
       if (wrong !== undefined) return refuse(job, got, wrong)
       const far = { socket: got.socket, head: got.head }
@@ -41,12 +41,17 @@ export function nodeForwarder(config: GatewayConfig, clock: Clock): Forwarder {
   }
 }
 
-async function relay(job: ForwardJob, got: HostAnswer): Promise<ForwardResult> {
+async function relay(job: ForwardJob, got: HostAnswer, config: GatewayConfig): Promise<ForwardResult> {
   const bad = badHead(got.answer)
   if (bad !== undefined) return refuse(job, got, bad)
-  const full = await readFullAnswer(got.answer)
-  if (full.retryAfterMs !== undefined)
-    return { kind: 'full', retryAfterMs: full.retryAfterMs, bodyStarted: got.bodyStarted }
+  const held = await holdAnswer(job, got, config.limits.holdBytesMax)
+  if (held?.state === 'gone') return { kind: 'gone' }
+  if (held?.state === 'broken') {
+    const error = new HostUnreachableError(job.origin, 'broke its answer off')
+    return { kind: 'failed', error, refused: false, stale: false, bodyStarted: got.bodyStarted }
+  }
+  const retryAfterMs = held && fullRetryAfterMs(got.answer, held.body)
+  if (retryAfterMs !== undefined) return { kind: 'full', retryAfterMs, bodyStarted: got.bodyStarted }
   try {
     writeAnswerHead(job, got.answer)
   } catch (cause) {
@@ -54,7 +59,7 @@ async function relay(job: ForwardJob, got: HostAnswer): Promise<ForwardResult> {
   }
   return {
     kind: 'answered',
-    ...(await relayBody(job, got.request, got.answer, full.prefix)),
+    ...(await relayBody(job, got.request, got.answer, held?.body)),
     firstByteMs: got.firstByteMs,
   }
 }
