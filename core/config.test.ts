@@ -50,6 +50,16 @@ test('an unknown key and a wrong value are errors that name the key and its orig
   )
 })
 
+test('an unknown key inside a group is refused too, with the keys that are there', () => {
+  assert.throws(
+    () => loadConfig(schema, { flags: { 'listen.httpProt': '80' }, envPrefix: 'T' }),
+    (error) =>
+      error instanceof ConfigError &&
+      /listen\.httpProt/.test(error.message) &&
+      /listen\.httpPort/.test(error.hint ?? ''),
+  )
+})
+
 test('a file that is missing, or not JSON, is named', (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'lastmile-config-'))
   t.after(() => rmSync(folder, { recursive: true }))

@@ -50,8 +50,9 @@ export function loadConfig<S extends ConfigSchema>(schema: S, inputs: ConfigInpu
     setAt(raw, key, fromText(text))
     given.set(key, `--set ${key}`)
   }
+  refuseUnknown(schema, given)
   try {
-    const config = parseShape(schema.strict() as unknown as z.ZodType<z.infer<S>>, raw, 'configuration')
+    const config = parseShape(schema as unknown as z.ZodType<z.infer<S>>, raw, 'configuration')
     const sources = new Map(describeConfig(schema).map((leaf) => [leaf.key, originOf(leaf.key, given)]))
     return { config, sources }
   } catch (error) {
@@ -59,6 +60,19 @@ export function loadConfig<S extends ConfigSchema>(schema: S, inputs: ConfigInpu
     const keys = [...given].map(([key, origin]) => `${key} (${origin})`).join(', ')
     throw new ConfigError(error.message, {
       hint: `Values were given for: ${keys || 'nothing'}. The command "explain" lists every key.`,
+    })
+  }
+}
+
+/** A misspelt key must not pass for a default, at whatever depth. @throws ConfigError that names the nearest known keys */
+function refuseUnknown(schema: ConfigSchema, given: ReadonlyMap<string, string>): void {
+  const known = describeConfig(schema).map(({ key }) => key)
+  for (const [key, origin] of given) {
+    // A value for a whole group (an empty one, say) is for the schema to judge.
+    if (known.some((leaf) => key === leaf || key.startsWith(`${leaf}.`) || leaf.startsWith(`${key}.`))) continue
+    const siblings = known.filter((leaf) => leaf.startsWith(key.slice(0, key.lastIndexOf('.') + 1)))
+    throw new ConfigError(`There is no configuration key "${key}" (${origin}).`, {
+      hint: `Keys there: ${(siblings.length > 0 ? siblings : known).slice(0, 12).join(', ')}. The command "explain" lists every key.`,
     })
   }
 }
