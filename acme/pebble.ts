@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { type RunningProcess, startProcess } from '../core/child-process.ts'
+import { freePort } from '../core/free-port.ts'
 import { createTransport } from './client/transport.ts'
 import { createSelfSigned } from './x509.ts'
 
@@ -139,12 +139,4 @@ function countRequests(counts: Map<string, number>): (text: string) => void {
       if (path !== undefined) counts.set(path, (counts.get(path) ?? 0) + 1)
     }
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as { port: number }
-  await new Promise((resolve) => server.close(resolve))
-  return port
 }

@@ -1,12 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ProcessStartError, startProcess } from './child-process.ts'
-import { FakeClock } from './clock.ts'
 import { AppError, describeError, toProblem } from './errors.ts'
 import { memoryLog } from './log.ts'
 import { createMetrics } from './metrics.ts'
-import { seededRandom } from './random.ts'
-import { retry } from './retry.ts'
 import { SingleFlight } from './single-flight.ts'
 
 class TestError extends AppError {
@@ -27,40 +24,6 @@ test('an expected error shows code, detail and hint; an unexpected one shows not
 test('a described error names its causes', () => {
   const error = new TestError('Outer.', { cause: new Error('inner'), hint: 'Do this.' })
   assert.equal(describeError(error), 'TEST_FAILED: Outer. Do this. (cause: inner)')
-})
-
-test('a retry waits between attempts, gives up after the last, and not before', async () => {
-  const clock = new FakeClock()
-  let calls = 0
-  const failing = retry(
-    async () => {
-      calls++
-      throw new Error('no')
-    },
-    { attempts: 3, delayMs: 100, delayMaxMs: 1_000, clock, random: seededRandom(7) },
-  )
-  const settled = assert.rejects(failing, /no/)
-  await clock.advance(10_000)
-  await settled
-  assert.equal(calls, 3)
-})
-
-test('an error that cannot go away is not retried', async () => {
-  let calls = 0
-  const work = async (): Promise<never> => {
-    calls++
-    throw new TestError('final')
-  }
-  const options = {
-    attempts: 5,
-    delayMs: 1,
-    delayMaxMs: 1,
-    clock: new FakeClock(),
-    random: seededRandom(1),
-    retryable: () => false,
-  }
-  await assert.rejects(retry(work, options), /final/)
-  assert.equal(calls, 1)
 })
 
 test('callers that come while work is running share it; later ones start anew', async () => {

@@ -2,6 +2,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createSecureContext, createServer as createTlsServer } from 'node:tls'
 import { startProcess } from '../../core/child-process.ts'
+import { freePort } from '../../core/free-port.ts'
 import type { ChallengeResponder, TxtZone } from '../ports.ts'
 
 /** The part of a gateway that a CA talks to: plain HTTP with the challenge path, and TLS with ALPN `acme-tls/1`. */
@@ -99,11 +100,4 @@ export async function until(
 async function listen(server: Server): Promise<number> {
   await new Promise<void>((resolve, reject) => server.once('error', reject).listen(0, '127.0.0.1', resolve))
   return (server.address() as AddressInfo).port
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  const port = await listen(server)
-  await new Promise((resolve) => server.close(resolve))
-  return port
 }

@@ -1,19 +1,31 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, globSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { CID } from 'multiformats/cid'
 import { type Pebble, startPebble } from '../../acme/pebble.ts'
 import { type Clock, systemClock } from '../../core/clock.ts'
+import { AppError } from '../../core/errors.ts'
+import { freePort } from '../../core/free-port.ts'
 import { type Log, silentLog } from '../../core/log.ts'
 import { createMetrics } from '../../core/metrics.ts'
 import { systemRandom } from '../../core/random.ts'
 import { ethereumSigner, type Signer } from '../../node/protocol/signer.ts'
 import { type EnsChain, startEnsChain } from './chain/ens-chain.ts'
 import { type DevDns, startDevDns } from './dev-dns.ts'
-import { freePort } from './free-port.ts'
 import { createHostRegistry } from './host-registry.ts'
 import { startRoleInProcess } from './role-in-process.ts'
 import { type RoleOptions, type RoleProcess, startRoleProcess } from './role-process.ts'
+
+/** The folder for the development network holds files of somebody else; it would be emptied. */
+export class StateFolderTakenError extends AppError {
+  readonly code = 'CLI_STATE_FOLDER_TAKEN'
+  readonly fault = 'caller'
+  constructor(stateDir: string) {
+    super(`The folder ${stateDir} holds files that are not of a development network. Nothing was touched.`, {
+      hint: 'Name an empty or a new folder with --state: a development network empties its folder at each start.',
+    })
+  }
+}
 
 export interface NetworkOptions {
   /** Everything the network writes goes here. Emptied first: a development network begins anew at each start. */
@@ -100,8 +112,7 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
   const log = options.log ?? silentLog
   const progress = options.onProgress ?? (() => {})
   const { stateDir, vmsMax = 12 } = options
-  rmSync(stateDir, { recursive: true, force: true })
-  mkdirSync(stateDir, { recursive: true, mode: 0o755 })
+  emptyStateDir(stateDir)
   const ports = await choosePorts(options.ports, options.hostCount ?? 2)
   const operator = ethereumSigner(randomBytes(32))
   const ccnUrl = `http://127.0.0.1:${ports.ccn}`
@@ -186,6 +197,18 @@ export async function startNetwork(options: NetworkOptions): Promise<Network> {
     tamperBlock: (cid) => tamperBlock(join(stateDir, 'ccn'), cid),
     [Symbol.asyncDispose]: () => moved.disposeAsync(),
   }
+}
+
+/** Tells that a folder was made by a development network, and may be emptied by the next one. */
+const stateMark = 'LASTMILE-DEV-NETWORK'
+
+/** Empties the folder, or makes it. Only a folder of ours, or an empty one: `--state` may name anything. @throws StateFolderTakenError */
+function emptyStateDir(stateDir: string): void {
+  const names = existsSync(stateDir) ? readdirSync(stateDir) : []
+  if (names.length > 0 && !names.includes(stateMark)) throw new StateFolderTakenError(stateDir)
+  rmSync(stateDir, { recursive: true, force: true })
+  mkdirSync(stateDir, { recursive: true, mode: 0o755 })
+  writeFileSync(join(stateDir, stateMark), 'Made by "lastmile dev", which empties this folder at each start.\n')
 }
 
 async function choosePorts(choice: NetworkOptions['ports'], hostCount: number): Promise<Ports> {
