@@ -1,37 +1,9 @@
-import type { Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import type { Clock } from '../core/clock.ts'
-import { onDispose } from '../core/lifecycle.ts'
-import type { Log } from '../core/log.ts'
-import type { Metrics } from '../core/metrics.ts'
-import type { Random } from '../core/random.ts'
 import { startAdminServer } from './admin/admin-server.ts'
-import { Balancer } from './balance/balancer.ts'
-import { HostHealth } from './balance/host-health.ts'
 import type { GatewayConfig } from './config.ts'
-import { nodeForwarder } from './forward/node-forwarder.ts'
-import { Drain } from './listen/drain.ts'
-import { createPlainServer, createTlsServer } from './listen/servers.ts'
-import { gatewayMetrics } from './metrics.ts'
-import { ZonePages } from './pages/zone-pages.ts'
-import type { BlockSource, CertificateSource, DomainReporter, HostSource, NameSource } from './ports.ts'
-import { Routes } from './route/routes.ts'
-import { answerRequests } from './serve/answer-requests.ts'
-import { VerifiedBlocks } from './static/verified-blocks.ts'
+import { startWorker, type WorkerPorts } from './worker.ts'
 
 /** What the gateway needs from outside. */
-export interface GatewayPorts {
-  names: NameSource
-  certificates: CertificateSource
-  hosts: HostSource
-  blocks: BlockSource
-  clock: Clock
-  random: Random
-  log: Log
-  metrics: Metrics
-  /** Fills `/.well-known/lastmile/domain/<host>` under the zone's bare name; without it that page is 404. */
-  domainReport?: DomainReporter
-}
+export interface GatewayPorts extends WorkerPorts {}
 
 /** A running gateway and the ports it listens on. Disposing drains for up to `timeouts.drainMs`. */
 export interface RunningGateway extends AsyncDisposable {
@@ -40,91 +12,23 @@ export interface RunningGateway extends AsyncDisposable {
   readonly adminPort: number
 }
 
-/** Paths that tell whether a host serves: ours, then the one every compute host of the network has. */
-const probePaths = ['/healthz', '/about/usage/system']
-
 /**
  * Starts the edge: plain HTTP, HTTPS and admin listeners. Resolves when all three accept connections.
  * @throws Error with code EADDRINUSE or EACCES when a port cannot be bound
  */
 export async function startGateway(config: GatewayConfig, ports: GatewayPorts): Promise<RunningGateway> {
   await using stack = new AsyncDisposableStack()
-  const { clock, random, log } = ports
-  const metrics = gatewayMetrics(ports.metrics)
-  const forwarder = stack.use(nodeForwarder(config, clock))
-  const probe = async (origin: string): Promise<boolean> => {
-    for (const path of probePaths) if (await forwarder.probe(origin, path, config.balance.probeMs)) return true
-    return false
+  const worker = await startWorker(config, ports)
+  stack.defer(() => worker[Symbol.asyncDispose]())
+  const { routes, health, drain, httpPort, httpsPort } = worker
+  const { metrics, certificates, clock } = ports
+  const admin = await startAdminServer(config.admin, { metrics, routes, health, drain, certificates, clock })
+  stack.move()
+  ports.log.info('gateway serves', { http: httpPort, https: httpsPort, admin: admin.port, zone: config.zone })
+  // The admin server goes last: while requests drain it tells so.
+  const stop = async (): Promise<void> => {
+    await worker[Symbol.asyncDispose]()
+    await admin[Symbol.asyncDispose]()
   }
-  const health = stack.use(new HostHealth(config.balance, { clock, metrics, probe }))
-  const balancer = new Balancer(config.balance, { hosts: ports.hosts, health, clock, random })
-  const routes = new Routes(config, { names: ports.names, clock, metrics })
-  const blocks = new VerifiedBlocks(config.static, { blocks: ports.blocks, clock, metrics })
-  const pages = new ZonePages(config, { clock, domainReport: ports.domainReport })
-  const drain = new Drain(clock)
-  const checkName = async (name: string): Promise<void> => {
-    if (name !== config.zone) await routes.match(name)
-  }
-  const publicHttpsPort = (): number => config.publicHttpsPort || httpsPort
-  const shared = {
-    config,
-    certificates: ports.certificates,
-    routes,
-    balancer,
-    forwarder,
-    blocks,
-    pages,
-    drain,
-    clock,
-    log,
-    metrics,
-  }
-  const { plain, secure } = answerRequests({ ...shared, publicHttpsPort })
-  const tls = createTlsServer(config, secure, {
-    certificates: ports.certificates,
-    checkName,
-    clock,
-    log,
-    random,
-    metrics,
-  })
-  stack.use(tls.rotation)
-  const servers = [createPlainServer(config, plain, metrics), tls.server]
-  for (const server of servers) drain.watch(server)
-  const admin = stack.use(
-    await startAdminServer(config.admin, {
-      metrics: ports.metrics,
-      routes,
-      health,
-      drain,
-      certificates: ports.certificates,
-      clock,
-    }),
-  )
-  stack.use(
-    onDispose(() =>
-      drain.stop(
-        servers.filter(({ listening }) => listening),
-        config.timeouts.drainMs,
-      ),
-    ),
-  )
-  const { host } = config.listen
-  const [httpPort, httpsPort] = [
-    await listen(servers[0] as Server, host, config.listen.httpPort),
-    await listen(tls.server, host, config.listen.httpsPort),
-  ]
-  log.info('gateway serves', { http: httpPort, https: httpsPort, admin: admin.port, zone: config.zone })
-  const running = stack.move()
-  return { httpPort, httpsPort, adminPort: admin.port, [Symbol.asyncDispose]: () => running.disposeAsync() }
-}
-
-function listen(server: Server, host: string, port: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(port, host, () => {
-      server.off('error', reject)
-      resolve((server.address() as AddressInfo).port)
-    })
-  })
+  return { httpPort, httpsPort, adminPort: admin.port, [Symbol.asyncDispose]: stop }
 }
