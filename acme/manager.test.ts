@@ -392,6 +392,20 @@ test('a certificate is renewed with a third of its life left, under a new key, w
   assert.ok(new X509Certificate(second.certificatePem).verify(new X509Certificate(issuing.ca.rootPem).publicKey))
 })
 
+test('whoever keeps copies is told of each certificate that comes, changes or goes, until they leave', async () => {
+  await using issuing = await startTestIssuing()
+  const manager = await issuing.manager()
+  const told: string[] = []
+  const watch = manager.onChange((changed) => told.push(changed))
+  const { id } = await manager.obtain(name, noAbort)
+  assert.deepEqual(told, [name])
+  await advanceUntil(issuing, dayMs, () => manager.find(name)?.id !== id, 'renewed')
+  assert.deepEqual(told, [name, name])
+  watch[Symbol.dispose]()
+  await manager.obtain(`more-${name}`, noAbort)
+  assert.equal(told.length, 2)
+})
+
 test('the CA can have certificates replaced early by its renewal window, and the order names what it replaces', async () => {
   await using issuing = await startTestIssuing()
   const soonMs = issuing.clock.nowMs() + 3 * dayMs

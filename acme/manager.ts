@@ -41,6 +41,8 @@ export interface CertificateManager extends AsyncDisposable {
   refusal(serverName: string): AppError | undefined
   /** All name sets with their state, the refused ones last. */
   status(): CertificateStatus[]
+  /** Calls `listener` with each name (or wildcard) whose certificate changes or goes. It must not throw. Disposing ends it. */
+  onChange(listener: (name: string) => void): Disposable
 }
 
 /**
@@ -65,6 +67,7 @@ export async function startCertificateManager(config: AcmeConfig, ports: Manager
     ensure: (names, signal) => keeper.ensure(names, signal),
     refusal: (serverName) => keeper.refusal(serverName),
     status: () => keeper.status(),
+    onChange: (listener) => keeper.onChange(listener),
     async [Symbol.asyncDispose]() {
       await keeper.close()
       opened[Symbol.dispose]()

@@ -77,3 +77,15 @@ test('the keys of a schema are listed with description and default', () => {
   })
   assert.equal(envName('LASTMILE_GATEWAY', 'listen.httpPort'), 'LASTMILE_GATEWAY_LISTEN__HTTP_PORT')
 })
+
+test('a table in the file is taken as it stands, names with dots included', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'lastmile-config-'))
+  t.after(() => rmSync(folder, { recursive: true }))
+  const file = join(folder, 'edge.json')
+  const sites = { 'app.example.net': { rate: 5 } }
+  writeFileSync(file, JSON.stringify({ group: { sites } }))
+  const tables = z.object({
+    group: z.object({ sites: z.record(z.string(), z.strictObject({ rate: z.number() })).default({}) }).prefault({}),
+  })
+  assert.deepEqual(loadConfig(tables, { file, envPrefix: 'T' }).config, { group: { sites } })
+})

@@ -34,7 +34,8 @@ export function loadConfig<S extends ConfigSchema>(schema: S, inputs: ConfigInpu
   const given = new Map<string, string>()
   const raw: Record<string, unknown> = {}
   if (inputs.file !== undefined) {
-    for (const [key, value] of leaves(readJsonFile(inputs.file))) {
+    const whole = new Set(describeConfig(schema).map(({ key }) => key))
+    for (const [key, value] of leaves(readJsonFile(inputs.file), whole)) {
       setAt(raw, key, value)
       given.set(key, `file ${inputs.file}`)
     }
@@ -147,12 +148,15 @@ function readJsonFile(path: string): Record<string, unknown> {
   throw new ConfigError(`The configuration file ${path} must hold one JSON object.`)
 }
 
-function leaves(value: Record<string, unknown>, prefix = ''): [string, unknown][] {
+/** Takes groups apart, down to the keys in `whole`: a value that is an object by itself may have names with dots inside. */
+function leaves(value: Record<string, unknown>, whole: ReadonlySet<string>, prefix = ''): [string, unknown][] {
   return Object.entries(value).flatMap(([name, inner]): [string, unknown][] =>
-    typeof inner === 'object' && inner !== null && !Array.isArray(inner) && Object.keys(inner).length > 0
-      ? leaves(inner as Record<string, unknown>, `${prefix}${name}.`)
-      : [[prefix + name, inner]],
+    isGroup(inner) && !whole.has(prefix + name) ? leaves(inner, whole, `${prefix}${name}.`) : [[prefix + name, inner]],
   )
+}
+
+function isGroup(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && Object.keys(value).length > 0
 }
 
 function setAt(target: Record<string, unknown>, key: string, value: unknown): void {

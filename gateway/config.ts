@@ -1,4 +1,6 @@
 import { z } from '../core/schema.ts'
+import { balanceConfigSchema } from './balance/config.ts'
+import { workersSchema } from './fleet/config.ts'
 
 const ms = (value: number, text: string) => z.number().int().min(1).max(86_400_000).default(value).describe(text)
 const count = (value: number, text: string) => z.number().int().min(1).max(10_000_000).default(value).describe(text)
@@ -14,12 +16,23 @@ export const gatewayConfigSchema = z.object({
     .describe(
       'Zone under which hash labels live; the bare name shows the pages of the gateway itself. Lower case, no final dot.',
     ),
+  workers: workersSchema,
   publicHttpsPort: port(443, 'Port that redirects to HTTPS name. 0 means the port that was bound.'),
   listen: z
     .object({
       host: z.string().default('0.0.0.0').describe('Address to listen on.'),
       httpPort: port(8080, 'Plain HTTP: redirects, ACME challenges, error pages. 0 takes a free port.'),
       httpsPort: port(8443, 'HTTPS: the sites. 0 takes a free port.'),
+      plainSites: z
+        .boolean()
+        .default(false)
+        .describe(
+          'Serves the sites on the plain port too, for a gateway behind something that ends TLS. Off: it redirects to HTTPS.',
+        ),
+      reusePort: z
+        .boolean()
+        .default(false)
+        .describe('Lets other processes listen on the same ports. The gateway sets it for its workers by itself.'),
     })
     .prefault({}),
   admin: z
@@ -34,12 +47,13 @@ export const gatewayConfigSchema = z.object({
       headFieldsMax: count(100, 'Number of header fields of one request; beyond it 431.'),
       uriBytesMax: bytes(8_192, 'The request target; beyond it 414.'),
       connectionsMax: count(20_000, 'Open client connections per listener; more are closed at once.'),
+      handshakesMax: count(4_000, 'TLS handshakes in progress per listener; more connections are closed at once.'),
       handshakesWaitingMax: count(1_000, 'Handshakes that wait for a certificate at the same time.'),
       lookupsMax: count(1_000, 'Names that are looked up at the same time.'),
       upstreamHeadBytesMax: bytes(32_768, 'All header fields of one answer of a host; beyond it 502.'),
       replayBytesMax: bytes(
         65_536,
-        'Bodies of PUT and DELETE up to this size are kept, so that they can go to another host.',
+        'Request bodies of known length up to this size are kept, so that the request can go to another host.',
       ),
       holdBytesMax: bytes(
         16_384,
@@ -54,6 +68,10 @@ export const gatewayConfigSchema = z.object({
       keepAliveMs: ms(65_000, 'An idle client connection is kept this long.'),
       bodyIdleMs: ms(60_000, 'A request body may pause this long.'),
       answerIdleMs: ms(600_000, 'An answer, an event stream or a WebSocket may be silent this long.'),
+      handshakeMs: ms(
+        10_000,
+        'Time for a TLS handshake, without the wait for a certificate; not extended by single bytes.',
+      ),
       certificateWaitMs: ms(20_000, 'A handshake waits this long for a certificate that is being ordered.'),
       lookupMs: ms(10_000, 'Time to look up an unknown name.'),
       connectMs: ms(3_000, 'Time to connect to a compute host.'),
@@ -77,32 +95,7 @@ export const gatewayConfigSchema = z.object({
       staleMs: ms(3_600_000, 'How long an expired answer may be used while lookups fail.'),
     })
     .prefault({}),
-  balance: z
-    .object({
-      attemptsMax: count(4, 'Hosts tried for one request.'),
-      retryShare: z
-        .number()
-        .min(0)
-        .max(1)
-        .default(0.2)
-        .describe('Retries allowed as a share of the requests of the last ten seconds.'),
-      retryFloor: count(
-        64,
-        'Retries always allowed in ten seconds, so that the loss of a host is covered at low traffic too.',
-      ),
-      ejectAfter: count(
-        3,
-        'Failures in a row after which a host gets no traffic. A refused connection counts at once.',
-      ),
-      ejectMs: ms(1_000, 'First pause of an ejected host before it is probed; doubles each time.'),
-      ejectMaxMs: ms(10_000, 'Longest pause between probes of an ejected host.'),
-      probeMs: ms(2_000, 'Time for a probe.'),
-      uptimeMargin: z.number().min(0).max(1).default(0.02).describe('Uptimes that differ by less count as equal.'),
-      latencyHalfLifeMs: ms(5_000, 'A measured latency counts half after this time without a new one.'),
-      hostsMs: ms(1_000, 'How long the list of hosts of a program is used before it is asked for again.'),
-      warmMs: ms(60_000, 'How long a host that answered counts as running the program.'),
-    })
-    .prefault({}),
+  balance: balanceConfigSchema.prefault({}),
   static: z
     .object({
       cacheBytesMax: bytes(134_217_728, 'Verified blocks kept in memory.'),

@@ -1,4 +1,3 @@
-import type { ServerResponse } from 'node:http'
 import { type Problem, toProblem } from '../core/errors.ts'
 import { HostsFullError } from './errors.ts'
 import type { RecordFinding } from './ports.ts'
@@ -34,13 +33,6 @@ export function errorPage(error: unknown, options: ErrorPageOptions): Page {
   }
   const body = `${JSON.stringify(problem, null, 2)}\n`
   return { status: problem.status, fields: ['Content-Type', 'application/problem+json', ...fields], body }
-}
-
-/** Sends a page; `close` ends the connection after it, for requests whose body may still be coming. */
-export function sendPage(response: ServerResponse, page: Page, close: boolean): void {
-  const length = ['Content-Length', String(Buffer.byteLength(page.body))]
-  response.writeHead(page.status, [...page.fields, ...length, ...(close ? ['Connection', 'close'] : [])])
-  response.end(page.body)
 }
 
 /** True when the Accept field asks for HTML: a browser navigates. */

@@ -18,8 +18,8 @@ export class UriTooLongError extends AppError {
   readonly code = 'GATEWAY_URI_TOO_LONG'
   readonly fault = 'caller'
   override readonly status = 414
-  constructor(bytes: number, bytesMax: number) {
-    super(`The request target has ${bytes} bytes; at most ${bytesMax} are allowed.`, {
+  constructor(bytesMax: number) {
+    super(`The request target is longer than ${bytesMax} bytes.`, {
       hint: 'Put long values in the request body.',
     })
   }
@@ -217,6 +217,19 @@ export class CertificateWaitError extends AppError {
   constructor(name: string, waitMs: number) {
     super(`No certificate for "${name}" within ${waitMs} ms.`, {
       hint: 'The order goes on behind; connect again in a few seconds.',
+    })
+  }
+}
+
+/** The file of authorities for client certificates of a site cannot be used; the site refuses everybody until it can. */
+export class UnusableClientCaError extends AppError {
+  readonly code = 'GATEWAY_UNUSABLE_CLIENT_CA'
+  readonly fault = 'ours'
+  override readonly status = 500
+  constructor(name: string, options: AppErrorOptions = {}) {
+    super(`The authorities for client certificates of "${name}" cannot be loaded.`, {
+      hint: 'The file of the option clientCertificates must hold one or more certificates in PEM.',
+      ...options,
     })
   }
 }

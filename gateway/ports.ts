@@ -48,14 +48,40 @@ export interface CertificateSource {
    */
   obtain(serverName: string, signal: AbortSignal): Promise<SiteCertificate>
   /**
+   * Like `find`, for a source whose certificates live in another process: fetches one that is ready there, and `find` has it from then on.
+   * Never orders. Absent: `find` knows all that there is. To be asked before `obtain`, and before the name is looked up.
+   */
+  load?(serverName: string, signal: AbortSignal): Promise<SiteCertificate | undefined>
+  /**
    * Why the last attempt to get a certificate for the name failed, for as long as it is not tried again. Plain HTTP shows it to the owner,
    * since without a certificate there is no other way to tell.
    */
-  refusal?(serverName: string): AppError | undefined
+  refusal?(serverName: string): AppError | undefined | Promise<AppError | undefined>
   /** The body for `GET /.well-known/acme-challenge/<token>` (RFC 8555 §8.3), or undefined. */
-  httpChallenge(host: string, token: string): string | undefined
+  httpChallenge(host: string, token: string): string | undefined | Promise<string | undefined>
   /** The certificate to show to a client that offers only ALPN `acme-tls/1` (RFC 8737), or undefined. */
-  alpnChallenge(serverName: string): SiteCertificate | undefined
+  alpnChallenge(serverName: string): SiteCertificate | undefined | Promise<SiteCertificate | undefined>
+  /**
+   * Calls `listener` when a name has got another certificate, or none any more; a wildcard is told as `*.example.com`. Disposing ends it.
+   * Absent: what `find` once returned stays as it is.
+   */
+  onChange?(listener: (serverName: string) => void): Disposable
+}
+
+/**
+ * Secrets under which TLS session tickets are sealed, 48 bytes each. Tickets of the previous one still resume, new ones get the current.
+ * Plain data: it goes to other processes.
+ */
+export interface TicketKeys {
+  readonly current: Uint8Array
+  readonly previous: Uint8Array | undefined
+}
+
+/** Where a listener takes its ticket keys from, so that a session resumes in whichever process the next connection comes to. */
+export interface TicketKeySource {
+  current(): TicketKeys
+  /** Calls `listener` with each new value. */
+  onChange(listener: (keys: TicketKeys) => void): void
 }
 
 /** A compute host that may run a program. */
@@ -68,6 +94,10 @@ export interface HostCandidate {
   uptime: number
   /** Whether it runs the program now, so that no start is needed. */
   running: boolean
+  /** Where it stands, in the words of whoever made the list; compared with `balance.locality` of the gateway. */
+  zone?: string | undefined
+  /** It is about to go, and wants no new requests. */
+  draining?: boolean | undefined
 }
 
 /** Tells who can run a program. Implementations: the network client, a static list. */

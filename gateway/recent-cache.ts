@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
 
-/** A bounded map that forgets what was used least recently. `values` goes from the most to the least recently used. */
+/** A bounded map that forgets what was used least recently. `values` and `keys` go from the most to the least recently used. */
 export interface RecentCache<Key, Value> {
   get(key: Key): Value | undefined
   /** Like `get`, but does not count as a use. */
@@ -8,6 +8,7 @@ export interface RecentCache<Key, Value> {
   set(key: Key, value: Value): unknown
   delete(key: Key): boolean
   values(): Iterable<Value>
+  keys(): Iterable<Key>
 }
 
 /** A cache of at most `entriesMax` entries. */

@@ -1,22 +1,34 @@
-import type { Server } from 'node:http'
+import type { Server } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import type { Clock } from '../core/clock.ts'
+import type { AppError } from '../core/errors.ts'
 import { onDispose } from '../core/lifecycle.ts'
 import type { Log } from '../core/log.ts'
 import type { Metrics } from '../core/metrics.ts'
 import type { Random } from '../core/random.ts'
+import { TimingWheel } from '../core/timing-wheel.ts'
 import { Balancer } from './balance/balancer.ts'
 import { HostHealth } from './balance/host-health.ts'
 import type { GatewayConfig } from './config.ts'
-import { nodeForwarder } from './forward/node-forwarder.ts'
-import { Drain } from './listen/drain.ts'
-import { createPlainServer, createTlsServer } from './listen/servers.ts'
-import { gatewayMetrics } from './metrics.ts'
+import { errorPage } from './error-page.ts'
+import { acceptQueued } from './fleet/accept-queued.ts'
+import type { Exchange } from './forward/exchange.ts'
+import { Connections } from './listen/connections.ts'
+import type { ListenContext, Settings } from './listen/listen-context.ts'
+import { createPlainListener } from './listen/plain-listener.ts'
+import { createTlsListener } from './listen/tls/tls-listener.ts'
+import { serveSecure } from './listen/serve-secure.ts'
+import { overwriteConfig } from './live-config.ts'
+import { type GatewayMetrics, gatewayMetrics } from './metrics.ts'
 import { ZonePages } from './pages/zone-pages.ts'
-import type { BlockSource, CertificateSource, DomainReporter, HostSource, NameSource } from './ports.ts'
+import type { BlockSource, CertificateSource, DomainReporter, HostSource, NameSource, TicketKeySource } from './ports.ts'
 import { Routes } from './route/routes.ts'
-import { answerRequests } from './serve/answer-requests.ts'
+import { Answerer } from './serve/answer-exchanges.ts'
+import { dateSource } from './serve/date-source.ts'
+import { RequestLines } from './serve/request-lines.ts'
 import { VerifiedBlocks } from './static/verified-blocks.ts'
+import { HostPools } from './upstream/host-pool.ts'
+import { probeHost } from './upstream/probe-host.ts'
 
 /** What a worker needs from outside. */
 export interface WorkerPorts {
@@ -30,6 +42,8 @@ export interface WorkerPorts {
   metrics: Metrics
   /** Fills `/.well-known/lastmile/domain/<host>` under the zone's bare name; without it that page is 404. */
   domainReport?: DomainReporter
+  /** Keys for TLS session tickets, the same in all processes. */
+  ticketKeys: TicketKeySource
 }
 
 /** One process of the data plane, serving. Disposing drains for up to `timeouts.drainMs`. */
@@ -38,7 +52,9 @@ export interface RunningWorker extends AsyncDisposable {
   readonly httpsPort: number
   readonly routes: Routes
   readonly health: HostHealth
-  readonly drain: Drain
+  readonly drain: Connections
+  /** Serves by another configuration from now on; what is under way goes on. Listeners and zone stay as they are. */
+  reconfigure(config: GatewayConfig): void
 }
 
 /** Paths that tell whether a host serves: ours, then the one every compute host of the network has. */
@@ -50,69 +66,105 @@ const probePaths = ['/healthz', '/about/usage/system']
  */
 export async function startWorker(config: GatewayConfig, ports: WorkerPorts): Promise<RunningWorker> {
   await using stack = new AsyncDisposableStack()
-  const { clock, random, log } = ports
+  const { clock, random, log, certificates, ticketKeys } = ports
+  const settings: Settings = { config }
+  // For parts that keep a group of the configuration: written over at a reload.
+  const live = structuredClone(config)
   const metrics = gatewayMetrics(ports.metrics)
-  const forwarder = stack.use(nodeForwarder(config, clock))
+  const wheel = stack.use(new TimingWheel(clock))
+  const pools = stack.use(new HostPools(settings, wheel))
   const probe = async (origin: string): Promise<boolean> => {
-    for (const path of probePaths) if (await forwarder.probe(origin, path, config.balance.probeMs)) return true
+    for (const path of probePaths)
+      if (await probeHost(pools, clock, { origin, path, timeoutMs: settings.config.balance.probeMs })) return true
     return false
   }
-  const health = stack.use(new HostHealth(config.balance, { clock, metrics, probe }))
-  const balancer = new Balancer(config.balance, { hosts: ports.hosts, health, clock, random })
-  const routes = new Routes(config, { names: ports.names, clock, metrics })
-  const blocks = new VerifiedBlocks(config.static, { blocks: ports.blocks, clock, metrics })
-  const pages = new ZonePages(config, { clock, domainReport: ports.domainReport })
-  const drain = new Drain(clock)
+  const health = stack.use(new HostHealth(live.balance, { clock, random, metrics, probe }))
+  const balancer = new Balancer(live.balance, { hosts: ports.hosts, health, clock, random, log, metrics })
+  const routes = new Routes(live, { names: ports.names, clock, metrics })
+  const blocks = new VerifiedBlocks(live.static, { blocks: ports.blocks, clock, metrics })
+  const pages = new ZonePages(live, { clock, domainReport: ports.domainReport })
+  const connections = new Connections(clock)
+  const lines = new RequestLines(config.zone, random)
+  const extraOf = dateSource(clock)
+  const fail = (exchange: Exchange, error: unknown): void => answerer.fail(exchange, error)
+  const answerer = new Answerer({
+    settings,
+    certificates,
+    routes,
+    blocks,
+    pages,
+    program: { settings, balancer, pools, lines, metrics, clock, extraOf, fail },
+    clock,
+    log,
+    publicHttpsPort: () => settings.config.publicHttpsPort || httpsPort,
+  })
+  const shared = { settings, clock, wheel, connections, ...countedBy(metrics, clock, connections) }
+  const plain: ListenContext = { ...shared, handle: (exchange) => answerer.plain(exchange) }
+  const secure: ListenContext = { ...shared, handle: (exchange) => answerer.secure(exchange) }
   const checkName = async (name: string): Promise<void> => {
     if (name !== config.zone) await routes.match(name)
   }
-  const publicHttpsPort = (): number => config.publicHttpsPort || httpsPort
-  const shared = {
-    config,
-    certificates: ports.certificates,
-    routes,
-    balancer,
-    forwarder,
-    blocks,
-    pages,
-    drain,
-    clock,
-    log,
-    metrics,
-  }
-  const { plain, secure } = answerRequests({ ...shared, publicHttpsPort })
-  const tls = createTlsServer(config, secure, {
-    certificates: ports.certificates,
-    checkName,
-    clock,
-    log,
-    random,
-    metrics,
-  })
-  stack.use(tls.rotation)
-  const servers = [createPlainServer(config, plain, metrics), tls.server]
-  for (const server of servers) drain.watch(server)
-  stack.use(
-    onDispose(() =>
-      drain.stop(
-        servers.filter(({ listening }) => listening),
-        config.timeouts.drainMs,
-      ),
+  const tls = stack.use(
+    await createTlsListener(
+      settings,
+      { certificates, checkName, clock, metrics, wheel, random, log, ticketKeys },
+      (socket, info) => serveSecure(socket, info, secure),
     ),
   )
-  const { host } = config.listen
-  const [httpPort, httpsPort] = [
-    await listen(servers[0] as Server, host, config.listen.httpPort),
-    await listen(tls.server, host, config.listen.httpsPort),
-  ]
+  const servers = [createPlainListener(plain), tls.server]
+  stack.use(
+    onDispose(async () => {
+      const listening = servers.filter(({ listening }) => listening)
+      if (config.listen.reusePort) await acceptQueued(listening)
+      await connections.stop(listening, settings.config.timeouts.drainMs)
+    }),
+  )
+  const { host, reusePort } = config.listen
+  const httpPort = await listen(servers[0] as Server, { host, port: config.listen.httpPort, reusePort })
+  const httpsPort = await listen(tls.server, { host, port: config.listen.httpsPort, reusePort })
   const running = stack.move()
-  return { httpPort, httpsPort, routes, health, drain, [Symbol.asyncDispose]: () => running.disposeAsync() }
+  const reconfigure = (next: GatewayConfig): void => {
+    settings.config = next
+    overwriteConfig(live, next)
+    for (const server of servers) server.maxConnections = next.limits.connectionsMax
+  }
+  return {
+    httpPort,
+    httpsPort,
+    routes,
+    health,
+    drain: connections,
+    reconfigure,
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  }
 }
 
-function listen(server: Server, host: string, port: number): Promise<number> {
+/** Counts what ends: exchanges, and requests that could not be read. */
+function countedBy(
+  metrics: GatewayMetrics,
+  clock: Clock,
+  connections: Connections,
+): Pick<ListenContext, 'owner' | 'refuse'> {
+  return {
+    owner: {
+      ended({ ending, status, fault, startedMs }) {
+        const cut = ending === 'cut' && status !== 101
+        if (ending !== 'gone') metrics.requestCell(cut ? 0 : status, fault).add()
+        metrics.requestSeconds.observe((clock.monotonicMs() - startedMs) / 1_000)
+        metrics.inFlight.set(connections.open)
+      },
+    },
+    refuse(error: AppError) {
+      metrics.requestCell(error.status, error.fault).add()
+      return errorPage(error, { accept: undefined })
+    },
+  }
+}
+
+function listen(server: Server, where: { host: string; port: number; reusePort: boolean }): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once('error', reject)
-    server.listen(port, host, () => {
+    server.listen(where, () => {
       server.off('error', reject)
       resolve((server.address() as AddressInfo).port)
     })

@@ -50,6 +50,7 @@ export class Keeper {
   #refusals: Refusals
   #flights = new SingleFlight<string, CertificateRecord>()
   #running = new Set<Promise<unknown>>()
+  #listeners = new Set<(name: string) => void>()
   #queue: DueQueue
 
   constructor(config: AcmeConfig, parts: KeeperPorts) {
@@ -118,6 +119,11 @@ export class Keeper {
     log.info('certificates loaded', { count: ids.length })
   }
 
+  onChange(listener: (name: string) => void): Disposable {
+    this.#listeners.add(listener)
+    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) }
+  }
+
   async close(): Promise<void> {
     this.#queue[Symbol.dispose]()
     this.#parts.stop.abort(new ManagerStoppedError())
@@ -164,6 +170,11 @@ export class Keeper {
     // A first look within half a day asks the CA for its renewal window; spread, so that a restart makes no burst.
     this.#queue.set(id, Math.min(state.renewAtMs, clock.nowMs() + 12 * hourMs * random.float()))
     if (held === undefined) counts.certificates.set(++this.#servable)
+    this.#tell(record.names)
+  }
+
+  #tell(names: readonly string[]): void {
+    for (const listener of this.#listeners) for (const name of names) listener(name)
   }
 
   /** One attempt at a set's certificate, shared by everybody who asks meanwhile. */
@@ -265,6 +276,7 @@ export class Keeper {
     if (state.held !== undefined) {
       this.#table.remove(state.held)
       this.#parts.counts.certificates.set(--this.#servable)
+      this.#tell(state.held.record.names)
     }
     this.#sets.delete(state.set.id)
   }

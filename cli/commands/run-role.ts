@@ -6,6 +6,7 @@ import { createMetrics } from '../../core/metrics.ts'
 import { systemRandom } from '../../core/random.ts'
 import { type Command, type CommandInput, UsageError } from '../command.ts'
 import { readyMark } from '../dev/role-process.ts'
+import { reloadOnHangup } from '../roles/reload-on-hangup.ts'
 import type { Role } from '../roles/role.ts'
 
 /** The options that all commands with a configuration share. */
@@ -39,9 +40,12 @@ export function roleCommand(role: Role, summary: string, details: string): Comma
       const { config } = roleConfig(role, input)
       const metrics = createMetrics({ defaults: true })
       const ports = { clock: systemClock, random: systemRandom, log: log.child({ role: role.name }), metrics }
+      await using stack = new AsyncDisposableStack()
       await runUntilStopped(
         async () => {
           const running = await role.start(config as never, ports)
+          const reload = running.reload?.bind(running)
+          if (reload) stack.use(reloadOnHangup(() => reload(roleConfig(role, input).config as never), ports.log))
           const places = Object.entries(running.serves).map(([what, where]) => `${what} ${where}`)
           process.stdout.write(`${readyMark} ${role.name} serves ${places.join(', ')}\n`)
           return running

@@ -6,6 +6,9 @@ import type { RunningRole } from '../roles/role.ts'
 import { roles } from '../roles/roles.ts'
 import type { RoleOptions, RoleProcess } from './role-process.ts'
 
+/** A process of its own would have a clock of its own. */
+const noWorkers = { workers: 0 }
+
 /**
  * Starts a role inside this process, on a clock of the caller's: the same role with the same configuration, for tests that move time.
  * What it cannot show is a crash: `kill` stops it in order.
@@ -19,7 +22,8 @@ export async function startRoleInProcess(options: RoleOptions, clock: Clock): Pr
     running = undefined
   }
   const start = async (change: Readonly<Record<string, unknown>> = {}): Promise<void> => {
-    const config = parseShape(role.schema, { ...options.config, ...change }, `configuration of ${options.name}`)
+    const given = { ...options.config, ...change, ...(options.role === 'gateway' ? noWorkers : {}) }
+    const config = parseShape(role.schema, given, `configuration of ${options.name}`)
     const ports = { clock, random: systemRandom, log: options.log, metrics: createMetrics() }
     running = await role.start(config as never, ports)
   }

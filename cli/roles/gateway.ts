@@ -8,6 +8,8 @@ import { openDirectoryStore } from '../../acme/store/directory-store.ts'
 import { describeError } from '../../core/errors.ts'
 import { z } from '../../core/schema.ts'
 import { gatewayConfigSchema } from '../../gateway/config.ts'
+import { ReloadRefusedError } from '../../gateway/fleet/errors.ts'
+import { changedKeys } from '../../gateway/fleet/reload-plan.ts'
 import { startGateway } from '../../gateway/gateway.ts'
 import type { DomainReport } from '../../gateway/ports.ts'
 import { clientConfigSchema } from '../../node/client/config.ts'
@@ -53,7 +55,7 @@ export const gatewayRoleSchema = gatewayConfigSchema.extend({
 })
 export type GatewayRoleConfig = z.output<typeof gatewayRoleSchema>
 
-/** Everything that one public gateway consists of, in one process. */
+/** Everything that one public gateway consists of: its parts in this process, its data plane in worker processes. */
 export const gatewayRole: Role<GatewayRoleConfig> = {
   name: 'gateway',
   schema: gatewayRoleSchema,
@@ -109,9 +111,19 @@ export const gatewayRole: Role<GatewayRoleConfig> = {
         DNS: `${nameServer.host}:${nameServer.port}`,
         admin: `http://${config.admin.host}:${gateway.adminPort}`,
       },
+      async reload(next: GatewayRoleConfig) {
+        const refused = changedKeys(config, next).filter((key) => !isGatewayKey(key))
+        if (refused.length > 0) throw new ReloadRefusedError(refused)
+        await gateway.reload(next)
+      },
       [Symbol.asyncDispose]: () => running.disposeAsync(),
     }
   },
+}
+
+/** Whether a key is the edge's own. Those of its other parts (certificates, resolver, network) are read at the start only. */
+function isGatewayKey(key: string): boolean {
+  return Object.hasOwn(gatewayConfigSchema.shape, key.split('.', 1)[0] as string)
 }
 
 /** The zone's bare name and everything below it lead here. `eth` stands apart, since a wildcard ends where a name exists. */

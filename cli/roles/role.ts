@@ -16,6 +16,11 @@ export interface RolePorts {
 export interface RunningRole extends AsyncDisposable {
   /** What listens where, for people: `{ API: 'http://127.0.0.1:4024' }`. */
   readonly serves: Readonly<Record<string, string>>
+  /**
+   * Goes on by another configuration of the same role. Absent: the role must be restarted for that.
+   * @throws AppError naming what cannot change while it runs; then nothing has changed
+   */
+  reload?(config: never): Promise<void>
 }
 
 /** A way to run this program: its configuration, and how its modules are joined. */

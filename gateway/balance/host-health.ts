@@ -1,68 +1,101 @@
 import type { Clock } from '../../core/clock.ts'
-import type { GatewayConfig } from '../config.ts'
+import type { Random } from '../../core/random.ts'
 import type { GatewayMetrics } from '../metrics.ts'
 import type { HostCandidate } from '../ports.ts'
 import { createCache } from '../recent-cache.ts'
+import { ActiveChecks, type HostCheck, hostProbe } from './active-checks.ts'
+import type { BalanceConfig } from './config.ts'
+import { averageWith } from './latency.ts'
+import type { HostLoad } from './pick-host.ts'
+import { hashText } from './rendezvous.ts'
 
-/** How one attempt at a host went, as far as its health is concerned. */
+/** How one attempt at a host went, as far as the host is concerned. A program's own 5xx is an answer. */
 export type Verdict = 'answered' | 'failed' | 'refused' | 'unknown'
 
-export interface HostState {
-  id: string
-  origin: string
-  inFlight: number
-  /** Moving average of the time to the first byte, milliseconds. */
-  latencyMs: number | undefined
-  /** When that was measured last. */
-  measuredAtMs: number
-  failuresInRow: number
-  ejected: boolean
-  /** Ejections without a good spell between: doubles the pause. */
-  ejections: number
+/** What this gateway has seen of one compute host, whatever the program. */
+export class HostState implements HostLoad {
+  readonly id: string
+  readonly origin: string
+  readonly hash: number
+  readonly check: HostCheck
+  waiting = 0
+  flowing = 0
+  draining = false
+  upSinceMs: number
+  failuresInRow = 0
+  #averageMs = -1
+
+  constructor(candidate: HostCandidate, check: HostCheck, nowMs: number) {
+    this.id = candidate.id
+    this.origin = candidate.origin
+    this.hash = hashText(candidate.id)
+    this.check = check
+    this.upSinceMs = nowMs
+  }
+
+  get inFlight(): number {
+    return this.waiting + this.flowing
+  }
+
+  /** Moving average of the time to the first byte over all programs, milliseconds; undefined before the first answer. */
+  get latencyMs(): number | undefined {
+    return this.#averageMs < 0 ? undefined : this.#averageMs
+  }
+
+  /** A probe found it down. */
+  get ejected(): boolean {
+    return this.check.down
+  }
+
+  measure(firstByteMs: number): void {
+    this.#averageMs = averageWith(this.#averageMs, firstByteMs)
+  }
 }
 
 export interface HostHealthPorts {
   clock: Clock
   metrics: GatewayMetrics
-  /** Asks a host whether it serves; never throws. */
-  probe(origin: string): Promise<boolean>
+  random: Random
+  /** Asks a host by a path (`hostProbe`: whether it is up at all); never throws. */
+  probe(origin: string, path: string): Promise<boolean>
 }
 
 const hostsMax = 10_000
-const latencyWeight = 0.2
 
-/**
- * What this gateway has seen of each compute host. A host that fails is taken out of use and probed after a pause that doubles;
- * the first good probe brings it back. Failures of a program (its own 5xx) are not failures of the host.
- */
+/** The compute hosts that this gateway knows, with their checks. */
 export class HostHealth implements Disposable {
-  readonly #config: GatewayConfig['balance']
-  readonly #ports: HostHealthPorts
+  readonly checks: ActiveChecks
+  /** Grows when a check turns, so that programs look at their hosts again. */
+  turns = 0
+  readonly #clock: Clock
   readonly #hosts = createCache<string, HostState>(hostsMax)
-  readonly #timers = new Set<Disposable>()
-  #stopped = false
+  readonly #draining = createCache<string, true>(hostsMax)
 
-  constructor(config: GatewayConfig['balance'], ports: HostHealthPorts) {
-    this.#config = config
-    this.#ports = ports
+  constructor(config: BalanceConfig, ports: HostHealthPorts) {
+    const { clock, random, metrics } = ports
+    this.#clock = clock
+    const onTurn = (check: HostCheck, known: boolean): void => {
+      this.turns++
+      if (!check.down) metrics.recoveries.add()
+      // The complaint was counted when it was made.
+      else if (!known) metrics.ejections.add()
+    }
+    this.checks = new ActiveChecks(config, {
+      clock,
+      random,
+      probe: (origin, path) => ports.probe(origin, path),
+      onTurn,
+    })
   }
 
   of(candidate: HostCandidate): HostState {
     const known = this.#hosts.get(candidate.id)
     // A host that moved is a new host: what was seen at the old address says nothing.
     if (known && known.origin === candidate.origin) return known
-    const { id, origin } = candidate
-    const state: HostState = {
-      id,
-      origin,
-      inFlight: 0,
-      latencyMs: undefined,
-      measuredAtMs: 0,
-      failuresInRow: 0,
-      ejected: false,
-      ejections: 0,
-    }
-    this.#hosts.set(id, state)
+    const check = this.checks.of(candidate.origin, hostProbe)
+    const state = new HostState(candidate, check, this.#clock.monotonicMs())
+    state.draining = this.#draining.peek(candidate.id) === true
+    this.#hosts.set(candidate.id, state)
     return state
   }
 
@@ -70,71 +103,22 @@ export class HostHealth implements Disposable {
     return [...this.#hosts.values()]
   }
 
-  /**
-   * What the last measurements still say now: it fades while nobody measures. Otherwise one slow answer (a cold start, say) would keep
-   * all traffic away from a host for good, since only traffic measures.
-   */
-  latencyMs(state: HostState): number | undefined {
-    if (state.latencyMs === undefined) return undefined
-    const idleMs = this.#ports.clock.monotonicMs() - state.measuredAtMs
-    return state.latencyMs * 2 ** (-idleMs / this.#config.latencyHalfLifeMs)
+  /** The host gets no new requests; those in flight finish. Remembered for a host that is not known yet. */
+  drain(id: string): void {
+    this.#draining.set(id, true)
+    const state = this.#hosts.peek(id)
+    if (state) state.draining = true
   }
 
-  begin(state: HostState): void {
-    state.inFlight++
-  }
-
-  /** The attempt is over. `firstByteMs` is the time until the answer began, where it did. */
-  end(state: HostState, verdict: Verdict, firstByteMs?: number): void {
-    state.inFlight--
-    if (firstByteMs !== undefined) {
-      state.latencyMs =
-        state.latencyMs === undefined ? firstByteMs : state.latencyMs + latencyWeight * (firstByteMs - state.latencyMs)
-      state.measuredAtMs = this.#ports.clock.monotonicMs()
-    }
-    if (verdict === 'answered') {
-      state.failuresInRow = 0
-      // Proven again by real traffic, so the next ejection starts with a short pause. An ejected host comes back by its probe alone:
-      // an answer that was under way when it died proves nothing.
-      if (!state.ejected) state.ejections = 0
-    }
-    if (verdict === 'failed') state.failuresInRow++
-    const over = verdict === 'refused' || state.failuresInRow >= this.#config.ejectAfter
-    if (over && !state.ejected) this.#eject(state)
+  undrain(id: string): void {
+    this.#draining.delete(id)
+    const state = this.#hosts.peek(id)
+    if (!state?.draining) return
+    state.draining = false
+    state.upSinceMs = this.#clock.monotonicMs()
   }
 
   [Symbol.dispose](): void {
-    this.#stopped = true
-    for (const timer of this.#timers) timer[Symbol.dispose]()
-    this.#timers.clear()
-  }
-
-  #eject(state: HostState): void {
-    state.ejected = true
-    this.#ports.metrics.ejections.add()
-    this.#scheduleProbe(state)
-  }
-
-  #scheduleProbe(state: HostState): void {
-    if (this.#stopped) return
-    const pauseMs = Math.min(this.#config.ejectMaxMs, this.#config.ejectMs * 2 ** Math.min(20, state.ejections))
-    state.ejections++
-    const timer = this.#ports.clock.schedule(pauseMs, () => {
-      this.#timers.delete(timer)
-      void this.#probe(state)
-    })
-    this.#timers.add(timer)
-  }
-
-  async #probe(state: HostState): Promise<void> {
-    const serves = await this.#ports.probe(state.origin)
-    if (this.#stopped || this.#hosts.peek(state.id) !== state) return
-    if (!serves) return this.#scheduleProbe(state)
-    state.ejected = false
-    // It was measured before it failed; what comes back may be another process.
-    state.latencyMs = undefined
-    // One more failure is enough to take it out again until an answer has proven it.
-    state.failuresInRow = this.#config.ejectAfter - 1
-    this.#ports.metrics.recoveries.add()
+    this.checks[Symbol.dispose]()
   }
 }

@@ -1,51 +1,87 @@
 import type { Clock } from '../../core/clock.ts'
 
-const windowMs = 10_000
+const slots = 10
 const slotMs = 1_000
 
-interface Slot {
-  atMs: number
-  requests: number
-  retries: number
+/** Shares of the requests of the last ten seconds, and what is always allowed in ten seconds. */
+export interface BudgetLimits {
+  retryShare: number
+  retryFloor: number
+  hedgeShare: number
+  hedgeFloor: number
+}
+
+/** Whether one more is within the budget: at most `floor`, or `share` of the requests, whichever is more. */
+export function isWithinBudget(used: number, requests: number, share: number, floor: number): boolean {
+  return used < Math.max(floor, requests * share)
+}
+
+/** Numbers of the last ten seconds in slots of one second; adding and reading cost the same however many there were. */
+class RecentCount {
+  sum = 0
+  readonly #slots = new Float64Array(slots)
+
+  add(slot: number): void {
+    this.#slots[slot] = (this.#slots[slot] as number) + 1
+    this.sum++
+  }
+
+  clear(slot: number): void {
+    this.sum -= this.#slots[slot] as number
+    this.#slots[slot] = 0
+  }
 }
 
 /**
- * Bounds retries, so that a failing network is not hit harder for failing: in any ten seconds at most `floor` retries, or
- * `share` of the requests, whichever is more.
+ * Bounds what a gateway asks of hosts beyond the requests it got, so that a failing network is not hit harder for failing: retries, and
+ * (apart from them) second requests sent because the first is late.
  */
 export class RetryBudget {
   readonly #clock: Clock
-  readonly #share: number
-  readonly #floor: number
-  #slots: Slot[] = []
+  readonly #limits: BudgetLimits
+  readonly #requests = new RecentCount()
+  readonly #retries = new RecentCount()
+  readonly #hedges = new RecentCount()
+  #turn = 0
 
-  constructor(options: { clock: Clock; share: number; floor: number }) {
-    this.#clock = options.clock
-    this.#share = options.share
-    this.#floor = options.floor
+  constructor(limits: BudgetLimits, clock: Clock) {
+    this.#limits = limits
+    this.#clock = clock
+    this.#turn = Math.floor(clock.monotonicMs() / slotMs)
   }
 
   countRequest(): void {
-    this.#slot().requests++
+    this.#requests.add(this.#slot())
   }
 
   /** Takes one retry from the budget; false when it is used up. */
   takeRetry(): boolean {
     const slot = this.#slot()
-    const requests = this.#slots.reduce((sum, { requests }) => sum + requests, 0)
-    const retries = this.#slots.reduce((sum, { retries }) => sum + retries, 0)
-    if (retries >= Math.max(this.#floor, requests * this.#share)) return false
-    slot.retries++
+    const { retryShare, retryFloor } = this.#limits
+    if (!isWithinBudget(this.#retries.sum, this.#requests.sum, retryShare, retryFloor)) return false
+    this.#retries.add(slot)
     return true
   }
 
-  #slot(): Slot {
-    const nowMs = this.#clock.monotonicMs()
-    const last = this.#slots.at(-1)
-    if (last && nowMs - last.atMs < slotMs) return last
-    this.#slots = this.#slots.filter(({ atMs }) => nowMs - atMs < windowMs)
-    const slot = { atMs: nowMs, requests: 0, retries: 0 }
-    this.#slots.push(slot)
-    return slot
+  /** Takes one second request from the budget; false when it is used up. */
+  takeHedge(): boolean {
+    const slot = this.#slot()
+    const { hedgeShare, hedgeFloor } = this.#limits
+    if (!isWithinBudget(this.#hedges.sum, this.#requests.sum, hedgeShare, hedgeFloor)) return false
+    this.#hedges.add(slot)
+    return true
+  }
+
+  /** The slot of this second. Slots that came round again are emptied first. */
+  #slot(): number {
+    const turn = Math.floor(this.#clock.monotonicMs() / slotMs)
+    for (let passed = Math.min(slots, turn - this.#turn); passed > 0; passed--) {
+      const slot = (turn - passed + 1) % slots
+      this.#requests.clear(slot)
+      this.#retries.clear(slot)
+      this.#hedges.clear(slot)
+    }
+    if (turn > this.#turn) this.#turn = turn
+    return this.#turn % slots
   }
 }

@@ -16,6 +16,8 @@ export interface RequestHead {
   bodyBytes: number
   /** Set when the client asks to turn the exchange into a WebSocket: by `Upgrade` on HTTP/1.1, by extended CONNECT on HTTP/2. */
   upgrade: 'websocket' | undefined
+  /** Connection names fields of its own, which must not pass (`dropNominated`). Never so on HTTP/2. */
+  nominates?: boolean
   /** As on the wire: 1.0 knows neither chunks nor 1xx answers. */
   version: '1.0' | '1.1' | '2'
 }
@@ -38,7 +40,10 @@ export interface ClientConnection {
 export interface AnswerHead {
   /** 200-599. */
   status: number
-  /** Consumed during the call. A `Content-Length` among them is right, and stays; nothing in them frames otherwise. */
+  /**
+   * Consumed during the call. A `Content-Length` among them is right, and stays; where `bodyBytes` is known and none is there, the exchange
+   * adds it. Nothing else in them frames.
+   */
   fields: FieldBlock
   /** More fields, each a block of its own that lives on (a date, a request id). */
   extra: readonly FieldBlock[]

@@ -62,7 +62,7 @@ function checkMethod(method: string): void {
 }
 
 function checkSize(raw: RawHead, limits: HeadLimits): void {
-  if (raw.target.length > limits.uriBytesMax) throw new UriTooLongError(raw.target.length, limits.uriBytesMax)
+  if (raw.target.length > limits.uriBytesMax) throw new UriTooLongError(limits.uriBytesMax)
   const count = raw.fields.length / 2
   if (count > limits.headFieldsMax) {
     throw new HeadersTooLargeError(

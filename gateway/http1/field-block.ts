@@ -94,6 +94,26 @@ export class FieldBlock {
     }
   }
 
+  /** Points the block at a copy of its lines in other bytes: every offset moves by `shift`. */
+  moveTo(bytes: Buffer, shift: number): void {
+    for (let i = 0; i < this.count * 4; i++) this.at[i] = (this.at[i] as number) + shift
+    this.end += shift
+    this.bytes = bytes
+  }
+
+  /** A block of its own with the same fields and marks, over a copy of the bytes: for what must outlive the buffer it was read into. */
+  copy(): FieldBlock {
+    const copy = takeBlock()
+    const first = this.count > 0 ? this.lineStart(0) : this.end
+    copy.at.set(this.at.subarray(0, this.count * 4))
+    copy.code.set(this.code.subarray(0, this.count))
+    copy.dropped.set(this.dropped.subarray(0, this.count))
+    copy.count = this.count
+    copy.end = this.end
+    copy.moveTo(Buffer.from(this.bytes.subarray(first, this.end)), -first)
+    return copy
+  }
+
   /**
    * Copies the lines of all fields that are not dropped, in order, runs of neighbours at once.
    * @returns the offset in `out` just past them; the caller has made sure that `end - lineStart(0)` bytes are free

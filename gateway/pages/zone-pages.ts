@@ -2,7 +2,6 @@ import type { Clock } from '../../core/clock.ts'
 import type { GatewayConfig } from '../config.ts'
 import { escapeHtml, htmlPage, type Page, recordTable, safeFields, wantsHtml } from '../error-page.ts'
 import { BadRequestError, MethodNotAllowedError, OverloadedError, PageNotFoundError } from '../errors.ts'
-import type { RequestHead } from '../guard/check-request.ts'
 import { parseHost } from '../guard/host-name.ts'
 import type { DomainReport, DomainReporter } from '../ports.ts'
 
@@ -33,9 +32,9 @@ export class ZonePages {
   }
 
   /** @throws AppError */
-  async answer(head: RequestHead, accept: string | undefined): Promise<Page> {
-    if (head.method !== 'GET' && head.method !== 'HEAD') throw new MethodNotAllowedError(head.method)
-    const path = head.path.split('?', 1)[0] as string
+  async answer(method: string, target: string, accept: string | undefined): Promise<Page> {
+    if (method !== 'GET' && method !== 'HEAD') throw new MethodNotAllowedError(method)
+    const path = target.split('?', 1)[0] as string
     if (path === '/') return html(200, aboutPage(this.#config.zone))
     if (path.startsWith(reportPath)) return this.#report(path.slice(reportPath.length), accept)
     throw new PageNotFoundError('The gateway has no such page.')

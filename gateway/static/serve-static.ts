@@ -1,20 +1,16 @@
-import type { ServerResponse } from 'node:http'
 import type { GatewayConfig } from '../config.ts'
 import { BadRequestError, MethodNotAllowedError, StaticNotFoundError } from '../errors.ts'
-import type { ClientSide } from '../forward/forwarder.ts'
-import type { RequestHead } from '../guard/check-request.ts'
+import type { Exchange, RequestSink } from '../forward/exchange.ts'
+import { sendWhole } from '../forward/send-page.ts'
+import { blockOf, releaseBlock } from '../http1/field-block.ts'
+import { Field } from '../http1/known-fields.ts'
 import type { Resolution } from '../ports.ts'
 import { contentType } from './content-type.ts'
 import { parseRange } from './range.ts'
 import { findEntry, type SiteEntry } from './unixfs-site.ts'
 import { parseCid, type VerifiedBlocks } from './verified-blocks.ts'
 
-export interface StaticRequest {
-  head: RequestHead
-  client: ClientSide
-  site: Resolution & { target: { kind: 'static' } }
-}
-
+type StaticSite = Resolution & { target: { kind: 'static' } }
 type FileEntry = SiteEntry & { kind: 'file' }
 
 /**
@@ -24,30 +20,31 @@ type FileEntry = SiteEntry & { kind: 'file' }
  * @throws AppError before anything was sent
  */
 export async function serveStatic(
-  request: StaticRequest,
+  exchange: Exchange,
+  site: StaticSite,
   blocks: VerifiedBlocks,
   config: GatewayConfig['static'],
 ): Promise<void> {
-  const { head, client, site } = request
+  const { head, path: target } = exchange
   if (head.method !== 'GET' && head.method !== 'HEAD') throw new MethodNotAllowedError(head.method)
-  const segments = pathSegments(head.path, config.pathSegmentsMax)
+  const segments = pathSegments(target, config.pathSegmentsMax)
   const root = parseCid(site.target.cid)
   const find = (path: readonly string[]): Promise<SiteEntry | undefined> => findEntry(blocks, root, path, config)
   const entry = await find(segments)
   if (entry?.kind === 'directory') {
-    if (!pathOf(head.path).endsWith('/')) return redirectToSlash(client.response, head.path)
+    if (!pathOf(target).endsWith('/')) return redirectToSlash(exchange, target)
     const index = await find([...segments, 'index.html'])
-    if (index?.kind === 'file') return sendFile(request, index, 'index.html', 200)
+    if (index?.kind === 'file') return sendFile(exchange, site, index, 'index.html', 200)
   }
-  if (entry?.kind === 'file') return sendFile(request, entry, segments.at(-1) ?? '', 200)
+  if (entry?.kind === 'file') return sendFile(exchange, site, entry, segments.at(-1) ?? '', 200)
   const { catchAllPath } = site.target
   if (catchAllPath !== undefined) {
     const path = catchAllPath.split('/').filter(Boolean)
     const page = await find(path)
-    if (page?.kind === 'file') return sendFile(request, page, path.at(-1) ?? '', 200)
+    if (page?.kind === 'file') return sendFile(exchange, site, page, path.at(-1) ?? '', 200)
   }
   const missing = segments.length > 0 ? await find(['404.html']) : undefined
-  if (missing?.kind === 'file') return sendFile(request, missing, '404.html', 404)
+  if (missing?.kind === 'file') return sendFile(exchange, site, missing, '404.html', 404)
   throw new StaticNotFoundError(site.target.cid)
 }
 
@@ -70,75 +67,91 @@ function pathSegments(target: string, segmentsMax: number): string[] {
   })
 }
 
-function redirectToSlash(response: ServerResponse, target: string): void {
+function redirectToSlash(exchange: Exchange, target: string): void {
   const path = pathOf(target)
   // A path that begins with two slashes would be read as another host.
-  const location = `${path.replace(/^\/+/, '/')}/${target.slice(path.length)}`
-  response.writeHead(301, { Location: location, 'Content-Length': '0' }).end()
+  sendWhole(exchange, 301, ['Location', `${path.replace(/^\/+/, '/')}/${target.slice(path.length)}`])
 }
 
-async function sendFile(request: StaticRequest, file: FileEntry, name: string, status: 200 | 404): Promise<void> {
-  const { head, client, site } = request
-  const { response } = client
+async function sendFile(
+  exchange: Exchange,
+  site: StaticSite,
+  file: FileEntry,
+  name: string,
+  status: 200 | 404,
+): Promise<void> {
+  const { method, fields: wanted } = exchange.head
   const etag = `"${file.cid}"`
-  const wanted = client.request.headers
   // A name can be pointed elsewhere at any time; a hash label cannot.
   const cache = site.via === 'label' ? 'public, max-age=31536000, immutable' : 'public, max-age=0, must-revalidate'
-  const fields = { ETag: etag, 'Cache-Control': cache, 'X-Content-Type-Options': 'nosniff', 'Accept-Ranges': 'bytes' }
-  if (status === 200 && matchesEtag(wanted['if-none-match'], etag)) return void response.writeHead(304, fields).end()
-  const mayRange =
-    status === 200 && head.method === 'GET' && (wanted['if-range'] === undefined || wanted['if-range'] === etag)
-  const range = mayRange ? parseRange(wanted.range, file.bytes) : undefined
-  if (range === 'unsatisfiable') {
-    return void response
-      .writeHead(416, { ...fields, 'Content-Range': `bytes */${file.bytes}`, 'Content-Length': '0' })
-      .end()
-  }
+  const fields = ['ETag', etag, 'Cache-Control', cache, 'X-Content-Type-Options', 'nosniff', 'Accept-Ranges', 'bytes']
+  if (status === 200 && matchesEtag(wanted.valueOf(Field.ifNoneMatch), etag)) return sendWhole(exchange, 304, fields)
+  const ifRange = wanted.valueOf(Field.ifRange)
+  const mayRange = status === 200 && method === 'GET' && (ifRange === undefined || ifRange === etag)
+  const range = mayRange ? parseRange(wanted.valueOf(Field.range), file.bytes) : undefined
+  if (range === 'unsatisfiable') return sendWhole(exchange, 416, [...fields, 'Content-Range', `bytes */${file.bytes}`])
   const { start, end } = range ?? { start: 0, end: file.bytes }
-  const full = { ...fields, 'Content-Type': contentType(name), 'Content-Length': String(end - start) }
-  const partial = range ? { 'Content-Range': `bytes ${start}-${end - 1}/${file.bytes}` } : {}
-  const writeHead = (): void => void response.writeHead(range ? 206 : status, { ...full, ...partial })
-  if (head.method === 'HEAD' || start === end) {
-    writeHead()
-    return void response.end()
-  }
-  await sendBody(response, file.read(start, end), end - start, writeHead)
+  fields.push('Content-Type', contentType(name), 'Content-Length', String(end - start))
+  if (range) fields.push('Content-Range', `bytes ${start}-${end - 1}/${file.bytes}`)
+  const answer = { status: range ? 206 : status, fields, bytes: end - start }
+  if (method === 'HEAD' || start === end) return sendHead(exchange, answer, undefined, true)
+  await sendBody(exchange, answer, file.read(start, end))
 }
 
-/** The head goes out with the first verified block, so that a bad first block still becomes a clear error page. */
-async function sendBody(
-  response: ServerResponse,
-  body: AsyncGenerator<Uint8Array>,
-  bytes: number,
-  writeHead: () => void,
-): Promise<void> {
-  let sent = 0
-  try {
-    for await (const part of body) {
-      if (response.destroyed) return
-      if (sent === 0) writeHead()
-      sent += part.length
-      if (!response.write(part)) await drained(response)
-    }
-  } catch (error) {
-    if (sent === 0) throw error
-    response.destroy()
-    throw error
-  }
-  // A tree whose parts add up to less than it claims: the client must see that the end is missing.
-  if (sent < bytes) response.destroy()
-  else response.end()
+interface FileAnswer {
+  status: number
+  fields: string[]
+  bytes: number
+}
+
+function sendHead(exchange: Exchange, answer: FileAnswer, part: Buffer | undefined, last: boolean): void {
+  const fields = blockOf(answer.fields)
+  exchange.answer({ status: answer.status, fields, extra: [], bodyBytes: answer.bytes }, part, last)
+  releaseBlock(fields)
 }
 
 /** Resolves when the client has taken what was written, or has gone. */
-function drained(response: ServerResponse): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      response.off('drain', done).off('close', done)
-      resolve()
-    }
-    response.on('drain', done).on('close', done)
-  })
+class ClientPace implements RequestSink {
+  #resume: (() => void) | undefined = undefined
+
+  drained(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#resume = resolve
+    })
+  }
+
+  onBody(): boolean {
+    return true
+  }
+
+  onBodyEnd(): void {}
+
+  onClientDrain(): void {
+    const resume = this.#resume
+    this.#resume = undefined
+    resume?.()
+  }
+
+  onClientGone(): void {
+    this.onClientDrain()
+  }
+}
+
+/** The head goes out with the first verified block, so that a bad first block still becomes a clear error page. */
+async function sendBody(exchange: Exchange, answer: FileAnswer, body: AsyncGenerator<Uint8Array>): Promise<void> {
+  const pace = new ClientPace()
+  exchange.listen(pace)
+  let sent = 0
+  for await (const part of body) {
+    if (exchange.over) return
+    const bytes = Buffer.from(part.buffer, part.byteOffset, part.byteLength)
+    if (sent === 0) sendHead(exchange, answer, undefined, false)
+    sent += part.length
+    if (!exchange.write(bytes)) await pace.drained()
+  }
+  // A tree whose parts add up to less than it claims: the client must see that the end is missing.
+  if (sent < answer.bytes) exchange.cut()
+  else exchange.end()
 }
 
 function matchesEtag(value: string | undefined, etag: string): boolean {

@@ -51,6 +51,7 @@ export class FakeCertificates implements CertificateSource {
   readonly refused = new Map<string, AppError>()
   obtained = 0
   delayMs = 30
+  readonly #listeners = new Set<(serverName: string) => void>()
 
   find(serverName: string): SiteCertificate | undefined {
     return this.ready.get(serverName)
@@ -67,6 +68,17 @@ export class FakeCertificates implements CertificateSource {
 
   refusal(serverName: string): AppError | undefined {
     return this.refused.get(serverName)
+  }
+
+  onChange(listener: (serverName: string) => void): Disposable {
+    this.#listeners.add(listener)
+    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) }
+  }
+
+  /** Sets another certificate for a name and tells whoever listens. */
+  replace(serverName: string, certificate: SiteCertificate): void {
+    this.ready.set(serverName, certificate)
+    for (const listener of this.#listeners) listener(serverName)
   }
 
   httpChallenge(host: string, token: string): string | undefined {

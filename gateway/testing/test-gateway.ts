@@ -2,7 +2,7 @@ import { systemClock } from '../../core/clock.ts'
 import { memoryLog } from '../../core/log.ts'
 import { createMetrics, type Metrics } from '../../core/metrics.ts'
 import { seededRandom } from '../../core/random.ts'
-import { gatewayConfigSchema } from '../config.ts'
+import { type GatewayConfig, gatewayConfigSchema } from '../config.ts'
 import { type GatewayPorts, type RunningGateway, startGateway } from '../gateway.ts'
 import type { SiteCertificate } from '../ports.ts'
 import { FakeBlocks, FakeCertificates, FakeHosts, FakeNames } from './fakes.ts'
@@ -27,6 +27,8 @@ export interface TestGateway extends RunningGateway {
   blocks: FakeBlocks
   metrics: Metrics
   log: ReturnType<typeof memoryLog>
+  /** What it was started with. */
+  config: GatewayConfig
 }
 
 /** A gateway on free loopback ports over fakes: `app.test` leads to a program, and has a certificate. `config` is merged over the defaults. */
@@ -49,11 +51,13 @@ export async function startTestGateway(
   const parsed = gatewayConfigSchema.parse({
     zone,
     publicHttpsPort: 0,
+    // In this process, so that tests can reach into it; a fleet costs a second.
+    workers: 0,
     ...config,
     listen: { host: '127.0.0.1', httpPort: 0, httpsPort: 0 },
     admin: { host: '127.0.0.1', port: 0 },
     timeouts: { drainMs: 500, ...config.timeouts },
   })
   const gateway = await startGateway(parsed, { ...fakes, clock: systemClock, random: seededRandom(1), ...ports })
-  return Object.assign(gateway, fakes)
+  return Object.assign(gateway, fakes, { config: parsed })
 }

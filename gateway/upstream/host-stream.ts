@@ -32,15 +32,29 @@ export interface HostFailure {
   stale: boolean
 }
 
+/** The head of an answer from a host. */
+export interface HostAnswer {
+  status: number
+  fields: FieldBlock
+  /** 0 for none (also HEAD, 204, 304), negative when only the end will tell. */
+  bodyBytes: number
+  /** Connection names fields that must not pass (`dropNominated`). */
+  nominates: boolean
+}
+
 /** Hears what comes back from a host. Nothing is called after `onAnswerEnd`, `onHostFailed` or `cancel`. */
 export interface AnswerSink {
   /** 103 and other informational answers except 100 and 101. `fields` is valid during the call. */
   onInformational(status: number, fields: FieldBlock): void
   /**
-   * The final head, valid by the rules of `scan-answer.ts`. `fields` is valid during the call and marked by nobody yet.
-   * @param bodyBytes - 0 for none (also HEAD, 204, 304), -1 when only the end will tell
+   * The final head, valid by the rules of `scan-answer.ts`, with what came of the body in the same read. `answer.fields` is valid during
+   * the call and marked by nobody yet.
+   * @param part - the first part of the body, if any of it is there; its memory is treated as in `onAnswerBody`
+   * @param last - the answer is complete (without trailers): `onAnswerEnd` is not called any more. `part` is at most `joinedBytesMax` then, and
+   *   must be copied: what is returned does not matter
+   * @returns as `onAnswerBody` does
    */
-  onAnswer(status: number, fields: FieldBlock, bodyBytes: number): void
+  onAnswer(answer: HostAnswer, part: Buffer | undefined, last: boolean): boolean
   /** A 101 to a request with `upgrade`; its Sec-WebSocket-Accept is not verified yet. Bytes both ways follow. */
   onSwitched(fields: FieldBlock): void
   /**
@@ -49,7 +63,7 @@ export interface AnswerSink {
    */
   onAnswerBody(part: Buffer): boolean
   onAnswerEnd(trailers: FieldBlock | undefined): void
-  /** The host has taken what was written; the request body may go on. */
+  /** The connection stands, or the host has taken what was written: the request body may go on. */
   onHostDrain(): void
   onHostFailed(failure: HostFailure): void
 }
@@ -59,6 +73,7 @@ export interface HostStream {
   /**
    * Sends the head, with the first part of the body in the same write.
    * @param last - true when `body` is all there is
+   * Nothing is sent before the connection stands: until then `onHostFailed` says `refused`, and the request may go elsewhere.
    * @returns false when the rest of the body has to wait for `onHostDrain`. Memory of `body` stays the stream's until it is sent
    */
   send(request: HostRequest, body: Buffer | undefined, last: boolean): boolean

@@ -1,0 +1,82 @@
+import type { Server } from 'node:net'
+import type { Clock } from '../../core/clock.ts'
+
+const pollMs = 20
+/** What has been answered may still be on its way out for so long after the last exchange. */
+const lateMs = 100
+
+/** A client's connection, as far as its end is concerned. */
+export interface OpenConnection {
+  /** Nothing is lost when it is closed now. */
+  readonly idle: boolean
+  /** A stop has begun: no more requests after those under way. */
+  drain(): void
+  destroy(): void
+}
+
+/** Every open connection and the number of exchanges under way, so that a stop can be gentle first and final after. */
+export class Connections {
+  readonly #clock: Clock
+  readonly #all = new Set<OpenConnection>()
+  #exchanges = 0
+  #draining = false
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  /** True once a stop has begun. */
+  get draining(): boolean {
+    return this.#draining
+  }
+
+  /** Exchanges under way, WebSockets included. */
+  get open(): number {
+    return this.#exchanges
+  }
+
+  /** Connections open now. */
+  get connections(): number {
+    return this.#all.size
+  }
+
+  add(connection: OpenConnection): void {
+    this.#all.add(connection)
+  }
+
+  remove(connection: OpenConnection): void {
+    this.#all.delete(connection)
+  }
+
+  begin(): void {
+    this.#exchanges++
+  }
+
+  end(): void {
+    this.#exchanges--
+  }
+
+  /** Closes connections that are between requests, the longest open ones first, at most `most`: room for new work under pressure. */
+  closeIdle(most: number): number {
+    let closed = 0
+    for (const connection of this.#all) {
+      if (closed >= most) break
+      if (!connection.idle) continue
+      connection.drain()
+      closed++
+    }
+    return closed
+  }
+
+  /** Stops accepting, waits up to `drainMs` for exchanges under way, then closes whatever is left. */
+  async stop(servers: readonly Server[], drainMs: number): Promise<void> {
+    this.#draining = true
+    const closed = servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())))
+    const endMs = this.#clock.monotonicMs() + drainMs
+    for (const connection of [...this.#all]) connection.drain()
+    while (this.#exchanges > 0 && this.#clock.monotonicMs() < endMs) await this.#clock.sleep(pollMs)
+    if (this.#exchanges === 0 && this.#all.size > 0) await this.#clock.sleep(lateMs)
+    for (const connection of [...this.#all]) connection.destroy()
+    await Promise.all(closed)
+  }
+}

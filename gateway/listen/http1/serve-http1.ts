@@ -1,0 +1,42 @@
+import type { Socket } from 'node:net'
+import type { ClientConnection } from '../../forward/exchange.ts'
+import type { ListenContext } from '../listen-context.ts'
+import { Http1Connection } from './http1-connection.ts'
+
+const connectionOf = Symbol('connection')
+
+interface ServedSocket extends Socket {
+  [connectionOf]: Http1Connection
+}
+
+// One function for all sockets: closures would cost each idle connection some hundred bytes.
+function onData(this: Socket, chunk: Buffer): void {
+  ;(this as ServedSocket)[connectionOf].onData(chunk)
+}
+
+function onEnd(this: Socket): void {
+  ;(this as ServedSocket)[connectionOf].onEnd()
+}
+
+function onDrain(this: Socket): void {
+  ;(this as ServedSocket)[connectionOf].drained()
+}
+
+function onClose(this: Socket): void {
+  ;(this as ServedSocket)[connectionOf].onClosed()
+}
+
+/** A broken connection also closes; that is where it is handled. */
+function ignore(): void {}
+
+/** Speaks HTTP/1 on a socket, plain or TLS, until it closes. @param first - bytes that were read from it already */
+export function serveHttp1(socket: Socket, client: ClientConnection, context: ListenContext, first?: Buffer): void {
+  const connection = new Http1Connection(socket, client, context)
+  ;(socket as ServedSocket)[connectionOf] = connection
+  socket.on('data', onData)
+  socket.on('end', onEnd)
+  socket.on('drain', onDrain)
+  socket.on('error', ignore)
+  socket.on('close', onClose)
+  if (first && first.length > 0) connection.onData(first)
+}

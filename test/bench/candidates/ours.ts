@@ -1,0 +1,45 @@
+import { execFileSync } from 'node:child_process'
+import type { GatewaySetup } from '../gateway-program.ts'
+import { programFile } from '../site.ts'
+import type { Candidate, Place } from './candidate.ts'
+
+/** The gateway of this checkout with every feature on, one worker. */
+export const ours: Candidate = { name: 'ours', lacks: [], version: revision, command: gatewayCommand }
+
+/** The same with everything off that can be switched off: what the features cost is the difference. */
+export const bare: Candidate = {
+  name: 'bare',
+  lacks: [],
+  version: revision,
+  command: (place) => ({ ...gatewayCommand(place), env: { LASTMILE_BENCH_BARE: '1' } }),
+}
+
+/** Commit of the checkout, with `+` when files differ from it. */
+export function revision(): string {
+  const git = (...args: string[]): string =>
+    execFileSync('git', args, {
+      cwd: import.meta.dirname,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    }).trim()
+  try {
+    return git('rev-parse', '--short', 'HEAD') + (git('status', '--porcelain') === '' ? '' : '+')
+  } catch {
+    return 'unknown'
+  }
+}
+
+const nameTtlMs = 60_000
+
+function gatewayCommand({ site, httpPort, httpsPort }: Place): { command: string; args: string[] } {
+  const setup: GatewaySetup = {
+    httpPort,
+    httpsPort,
+    adminPort: 0,
+    origins: [`http://127.0.0.1:${site.originPort}`],
+    certificateFile: site.certificateFile,
+    keyFile: site.keyFile,
+    nameTtlMs,
+  }
+  return { command: process.execPath, args: [programFile('gateway-program.ts'), JSON.stringify(setup)] }
+}
