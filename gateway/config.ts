@@ -1,6 +1,14 @@
 import { z } from '../core/schema.ts'
 import { balanceConfigSchema } from './balance/config.ts'
 import { workersSchema } from './fleet/config.ts'
+import {
+  clientsConfigSchema,
+  compressionConfigSchema,
+  memoryConfigSchema,
+  sitesConfigSchema,
+  trustConfigSchema,
+} from './guard/config.ts'
+import { http2ConfigSchema } from './http2/config.ts'
 
 const ms = (value: number, text: string) => z.number().int().min(1).max(86_400_000).default(value).describe(text)
 const count = (value: number, text: string) => z.number().int().min(1).max(10_000_000).default(value).describe(text)
@@ -95,7 +103,13 @@ export const gatewayConfigSchema = z.object({
       staleMs: ms(3_600_000, 'How long an expired answer may be used while lookups fail.'),
     })
     .prefault({}),
+  http2: http2ConfigSchema,
   balance: balanceConfigSchema.prefault({}),
+  sites: sitesConfigSchema,
+  clients: clientsConfigSchema.prefault({}),
+  trust: trustConfigSchema.prefault({}),
+  memory: memoryConfigSchema.prefault({}),
+  compression: compressionConfigSchema.prefault({}),
   static: z
     .object({
       cacheBytesMax: bytes(134_217_728, 'Verified blocks kept in memory.'),

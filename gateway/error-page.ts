@@ -1,5 +1,5 @@
 import { type Problem, toProblem } from '../core/errors.ts'
-import { HostsFullError } from './errors.ts'
+import { HostsFullError, MethodNotAllowedError, TooManyRequestsError } from './errors.ts'
 import type { RecordFinding } from './ports.ts'
 
 /** A whole answer that the gateway gives itself. */
@@ -23,7 +23,12 @@ export interface ErrorPageOptions {
 export function errorPage(error: unknown, options: ErrorPageOptions): Page {
   const problem = toProblem(error)
   const retryAfter = retryAfterSeconds(error, problem)
-  const fields = [...(retryAfter === undefined ? [] : ['Retry-After', String(retryAfter)]), ...safeFields]
+  const fields = [
+    ...(retryAfter === undefined ? [] : ['Retry-After', String(retryAfter)]),
+    // RFC 9110 §15.5.6.
+    ...(error instanceof MethodNotAllowedError ? ['Allow', 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'] : []),
+    ...safeFields,
+  ]
   if (wantsHtml(options.accept)) {
     return {
       status: problem.status,
@@ -115,6 +120,7 @@ function values(value: unknown, none: string): string {
 
 function retryAfterSeconds(error: unknown, problem: Problem): number | undefined {
   // Round up: Retry-After counts whole seconds (RFC 9110 §10.2.3), and 0 would invite an instant retry.
-  if (error instanceof HostsFullError) return Math.max(1, Math.ceil(error.retryAfterMs / 1_000))
+  if (error instanceof HostsFullError || error instanceof TooManyRequestsError)
+    return Math.max(1, Math.ceil(error.retryAfterMs / 1_000))
   return problem.status === 503 ? 2 : undefined
 }

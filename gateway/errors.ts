@@ -87,6 +87,32 @@ export class LookupTimeoutError extends AppError {
   }
 }
 
+/** The client, or everybody together at one site, sends more requests than the limit. */
+export class TooManyRequestsError extends AppError {
+  readonly code = 'GATEWAY_TOO_MANY_REQUESTS'
+  readonly fault = 'caller'
+  override readonly status = 429
+  /** After how long the next one passes, milliseconds. */
+  readonly retryAfterMs: number
+  constructor(who: 'client' | 'site', retryAfterMs: number) {
+    const whose = who === 'client' ? 'This client sends' : 'This site gets'
+    super(`${whose} more requests per second than it may.`, { hint: 'Try again after the time in Retry-After.' })
+    this.retryAfterMs = retryAfterMs
+  }
+}
+
+/** The gateway is short of memory: what is under way goes on, new requests have to wait. */
+export class MemoryShortError extends AppError {
+  readonly code = 'GATEWAY_MEMORY_SHORT'
+  readonly fault = 'ours'
+  override readonly status = 503
+  constructor() {
+    super('This gateway is short of memory and takes no new requests for the moment.', {
+      hint: 'Try again in a few seconds. For the operator: see memory.softBytes, and what holds the memory.',
+    })
+  }
+}
+
 /** More name lookups or handshakes are waiting than this gateway allows. */
 export class OverloadedError extends AppError {
   readonly code = 'GATEWAY_OVERLOADED'

@@ -23,6 +23,11 @@ export interface GatewayMetrics {
   recoveries: CounterMetric
   /** Lists of hosts that shrank so much at once that they were not believed. */
   listHolds: CounterMetric
+  hedges: CounterMetric
+  /** `reason`: address, memory, proxy. */
+  refusedConnections: CounterMetric
+  /** `reason`: client, site, memory. */
+  refusedRequests: CounterMetric
   /** `kind`: full, resumed, challenge, failed. */
   handshakes: CounterMetric
   readonly handshakeCells: Cells<'full' | 'resumed' | 'challenge' | 'failed'>
@@ -65,6 +70,11 @@ export function gatewayMetrics(metrics: Metrics): GatewayMetrics {
     attemptCells: cellsOf(attempts, 'outcome', ['answered', 'full', 'failed', 'cut', 'gone']),
     retries,
     retryCells: cellsOf(retries, 'reason', ['full', 'connect', 'answer']),
+    hedges: metrics.counter('gateway_hedges_total', 'Second requests sent because the first was slow.'),
+    refusedConnections: metrics.counter('gateway_refused_connections_total', 'Connections closed at once, by reason.', [
+      'reason',
+    ]),
+    refusedRequests: metrics.counter('gateway_refused_requests_total', 'Requests refused by a limit.', ['reason']),
     ejections: metrics.counter('gateway_host_ejections_total', 'Times a compute host was taken out of use.'),
     recoveries: metrics.counter('gateway_host_recoveries_total', 'Times an ejected compute host came back into use.'),
     listHolds: metrics.counter(

@@ -1,7 +1,7 @@
-import type { Server } from 'node:net'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Server } from 'node:net'
+import { totalmem } from 'node:os'
 import type { Clock } from '../core/clock.ts'
-import type { AppError } from '../core/errors.ts'
+import { type AppError, describeError } from '../core/errors.ts'
 import { onDispose } from '../core/lifecycle.ts'
 import type { Log } from '../core/log.ts'
 import type { Metrics } from '../core/metrics.ts'
@@ -9,12 +9,21 @@ import type { Random } from '../core/random.ts'
 import { TimingWheel } from '../core/timing-wheel.ts'
 import { Balancer } from './balance/balancer.ts'
 import { HostHealth } from './balance/host-health.ts'
+import { Compressors } from './compress/compressors.ts'
 import type { GatewayConfig } from './config.ts'
 import { errorPage } from './error-page.ts'
+import { workerCount } from './fleet/config.ts'
 import { acceptQueued } from './fleet/accept-queued.ts'
 import type { Exchange } from './forward/exchange.ts'
+import { Admission } from './guard/admission.ts'
+import { ClientLimits } from './guard/client-limits.ts'
+import { MemoryBudget, planMemory } from './guard/memory-budget.ts'
+import { SiteRates } from './guard/site-rates.ts'
+import { clientCas } from './listen/client-cas.ts'
 import { Connections } from './listen/connections.ts'
-import type { ListenContext, Settings } from './listen/listen-context.ts'
+import { Door } from './listen/door.ts'
+import { createHttp2Context } from './listen/http2/ports.ts'
+import { type ListenContext, type Settings, settingsOf } from './listen/listen-context.ts'
 import { createPlainListener } from './listen/plain-listener.ts'
 import { createTlsListener } from './listen/tls/tls-listener.ts'
 import { serveSecure } from './listen/serve-secure.ts'
@@ -67,7 +76,7 @@ const probePaths = ['/healthz', '/about/usage/system']
 export async function startWorker(config: GatewayConfig, ports: WorkerPorts): Promise<RunningWorker> {
   await using stack = new AsyncDisposableStack()
   const { clock, random, log, certificates, ticketKeys } = ports
-  const settings: Settings = { config }
+  const settings: Settings = settingsOf(config)
   // For parts that keep a group of the configuration: written over at a reload.
   const live = structuredClone(config)
   const metrics = gatewayMetrics(ports.metrics)
@@ -84,6 +93,20 @@ export async function startWorker(config: GatewayConfig, ports: WorkerPorts): Pr
   const blocks = new VerifiedBlocks(live.static, { blocks: ports.blocks, clock, metrics })
   const pages = new ZonePages(live, { clock, domainReport: ports.domainReport })
   const connections = new Connections(clock)
+  const clients = new ClientLimits(config.clients)
+  const rates = new SiteRates(config.routes.sitesMax)
+  const memory = stack.use(
+    new MemoryBudget(planMemory(config.memory, machineMemory(config)), {
+      clock,
+      residentBytes: () => process.memoryUsage.rss(),
+      onChange: (pressure) => {
+        if (pressure !== 'none') connections.closeIdle(idleClosedMax)
+      },
+    }),
+  )
+  const door = new Door({ settings, wheel, clock, clients, memory, metrics })
+  const admission = new Admission({ settings, clients, rates, memory, metrics, clock })
+  const compressors = new Compressors(config.compression)
   const lines = new RequestLines(config.zone, random)
   const extraOf = dateSource(clock)
   const fail = (exchange: Exchange, error: unknown): void => answerer.fail(exchange, error)
@@ -93,7 +116,8 @@ export async function startWorker(config: GatewayConfig, ports: WorkerPorts): Pr
     routes,
     blocks,
     pages,
-    program: { settings, balancer, pools, lines, metrics, clock, extraOf, fail },
+    program: { settings, balancer, pools, lines, compressors, metrics, clock, extraOf, fail },
+    admission,
     clock,
     log,
     publicHttpsPort: () => settings.config.publicHttpsPort || httpsPort,
@@ -101,22 +125,48 @@ export async function startWorker(config: GatewayConfig, ports: WorkerPorts): Pr
   const shared = { settings, clock, wheel, connections, ...countedBy(metrics, clock, connections) }
   const plain: ListenContext = { ...shared, handle: (exchange) => answerer.plain(exchange) }
   const secure: ListenContext = { ...shared, handle: (exchange) => answerer.secure(exchange) }
+  const http2Ports = {
+    wheel,
+    clock,
+    connections,
+    owner: shared.owner,
+    handle: secure.handle,
+    refuse: fail,
+    failed: (error: unknown) => log.error(`an HTTP/2 connection failed unexpectedly: ${describeError(error)}`),
+  }
+  const http2Of = ({ http2, limits, timeouts }: GatewayConfig) =>
+    createHttp2Context(http2, limits, timeouts, http2Ports)
+  let http2 = http2Of(config)
   const checkName = async (name: string): Promise<void> => {
     if (name !== config.zone) await routes.match(name)
   }
   const tls = stack.use(
     await createTlsListener(
       settings,
-      { certificates, checkName, clock, metrics, wheel, random, log, ticketKeys },
-      (socket, info) => serveSecure(socket, info, secure),
+      {
+        certificates,
+        checkName,
+        clock,
+        metrics,
+        wheel,
+        random,
+        log,
+        ticketKeys,
+        clientCaFor: clientCas(settings),
+        connected: (raw) => door.enter(raw, (entered, _client, first) => tls.accept(entered, first)),
+      },
+      (socket, info) => serveSecure(socket, info, secure, http2),
     ),
   )
-  const servers = [createPlainListener(plain), tls.server]
+  const servers = [createPlainListener(door, plain), tls.server]
   stack.use(
     onDispose(async () => {
       const listening = servers.filter(({ listening }) => listening)
       if (config.listen.reusePort) await acceptQueued(listening)
-      await connections.stop(listening, settings.config.timeouts.drainMs)
+      const stopped = connections.stop(listening, settings.config.timeouts.drainMs)
+      // Handshakes in progress would hold the listener open.
+      tls[Symbol.dispose]()
+      await stopped
     }),
   )
   const { host, reusePort } = config.listen
@@ -124,7 +174,12 @@ export async function startWorker(config: GatewayConfig, ports: WorkerPorts): Pr
   const httpsPort = await listen(tls.server, { host, port: config.listen.httpsPort, reusePort })
   const running = stack.move()
   const reconfigure = (next: GatewayConfig): void => {
-    settings.config = next
+    Object.assign(settings, settingsOf(next))
+    clients.configure(next.clients)
+    rates.reset()
+    // Connections that are open go on under the limits they began with.
+    http2 = http2Of(next)
+    memory.configure(planMemory(next.memory, machineMemory(next)))
     overwriteConfig(live, next)
     for (const server of servers) server.maxConnections = next.limits.connectionsMax
   }
@@ -137,6 +192,16 @@ export async function startWorker(config: GatewayConfig, ports: WorkerPorts): Pr
     reconfigure,
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   }
+}
+
+/** Idle connections closed at once when memory becomes short. */
+const idleClosedMax = 4_096
+
+/** What of the machine's memory, or of its control group's, is there for how many workers. */
+function machineMemory(config: GatewayConfig): { totalBytes: number; workers: number } {
+  const constrained = process.constrainedMemory()
+  const totalBytes = constrained > 0 && constrained < totalmem() ? constrained : totalmem()
+  return { totalBytes, workers: Math.max(1, workerCount(config.workers)) }
 }
 
 /** Counts what ends: exchanges, and requests that could not be read. */

@@ -93,7 +93,7 @@ test('the estimate of the 95th percentile comes close, for latencies of every sh
         if (i >= 2_000) seen.push(ms)
       }
       const above = seen.filter((ms) => ms > late.p95Ms).length / seen.length
-      assert.ok(above > 0.015 && above < 0.11, `${name} by ${factor}: ${above} lie above the estimate`)
+      assert.ok(above > 0.015 && above < 0.125, `${name} by ${factor}: ${above} lie above the estimate`)
     }
   }
 })

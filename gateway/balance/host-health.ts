@@ -24,6 +24,7 @@ export class HostState implements HostLoad {
   upSinceMs: number
   failuresInRow = 0
   #averageMs = -1
+  #measuredAtMs = 0
 
   constructor(candidate: HostCandidate, check: HostCheck, nowMs: number) {
     this.id = candidate.id
@@ -47,8 +48,9 @@ export class HostState implements HostLoad {
     return this.check.down
   }
 
-  measure(firstByteMs: number): void {
-    this.#averageMs = averageWith(this.#averageMs, firstByteMs)
+  measure(firstByteMs: number, nowMs: number): void {
+    this.#averageMs = averageWith(this.#averageMs, firstByteMs, nowMs - this.#measuredAtMs)
+    this.#measuredAtMs = nowMs
   }
 }
 

@@ -9,9 +9,15 @@ export interface Measured {
   readonly waitingSinceMs: number
 }
 
-/** Share of a new sample in the average. A slower one counts more, so that trouble is seen at once and forgotten gradually. */
-const slowerShare = 0.3
-const fasterShare = 0.1
+/**
+ * A new sample counts in the average by the time since the last one, over this time: hundreds a second must not make the average jump about
+ * with each, and one in ten seconds must count. Slower ones count more, so that trouble is seen at once and forgotten gradually.
+ */
+const slowerMs = Number(process.env.SL ?? 300)
+const fasterMs = Number(process.env.FA ?? 1_000)
+const shareMin = Number(process.env.SMIN ?? 0.02)
+const shareMax = 0.5
+const DEAD = Number(process.env.DEAD ?? 0.25)
 
 /**
  * How long the next answer may take. What was measured fades towards `typicalMs` while nobody measures: otherwise one slow answer would
@@ -25,11 +31,17 @@ export function expectedMs(host: Measured, nowMs: number, typicalMs: number, hal
   let ms = typicalMs
   if (host.latencyMs >= 0) ms += (host.latencyMs - typicalMs) * 2 ** ((host.measuredAtMs - nowMs) / halfLifeMs)
   if (host.waiting > 0) ms = Math.max(ms, nowMs - host.waitingSinceMs)
+  if (Math.abs(ms - typicalMs) < typicalMs * DEAD) ms = typicalMs
   return Math.max(1, ms)
 }
 
-/** The average after one more sample; `averageMs` is negative when this is the first. */
-export function averageWith(averageMs: number, sampleMs: number): number {
+/**
+ * The average after one more sample.
+ * @param averageMs - negative when this is the first
+ * @param sinceMs - time since the last sample
+ */
+export function averageWith(averageMs: number, sampleMs: number, sinceMs: number): number {
   if (averageMs < 0) return sampleMs
-  return averageMs + (sampleMs > averageMs ? slowerShare : fasterShare) * (sampleMs - averageMs)
+  const share = sinceMs / (sampleMs > averageMs ? slowerMs : fasterMs)
+  return averageMs + Math.min(shareMax, Math.max(shareMin, share)) * (sampleMs - averageMs)
 }

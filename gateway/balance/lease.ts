@@ -86,7 +86,7 @@ export class SeatLease implements Lease {
     if (this.#wasCold) return
     program.typicalMs += (program.typicalMs === 0 ? 1 : typicalShare) * (firstByteMs - program.typicalMs)
     seat.measure(firstByteMs, nowMs, program.typicalMs, this.#context.config.latencyHalfLifeMs)
-    seat.host.measure(firstByteMs)
+    seat.host.measure(firstByteMs, nowMs)
     countAnswer(program.late, firstByteMs)
   }
 

@@ -66,7 +66,7 @@ export class Seat implements HostView, AttemptRecord, Verdict {
   /** Notes a latency that was measured, or that an attempt which failed has waited at least. */
   measure(ms: number, nowMs: number, typicalMs: number, halfLifeMs: number): void {
     const faded = this.latencyMs < 0 ? -1 : expectedMs(this, nowMs, typicalMs, halfLifeMs)
-    this.latencyMs = averageWith(faded, ms)
+    this.latencyMs = averageWith(faded, ms, nowMs - this.measuredAtMs)
     this.measuredAtMs = nowMs
   }
 }

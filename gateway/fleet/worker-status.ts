@@ -78,5 +78,5 @@ export function watchWorker(worker: RunningWorker, clock: Clock): Disposable & {
 
 /** The runtime measures from one look to the next, so a punctual loop shows the resolution itself. */
 function lagOf(nanoseconds: number): number {
-  return Math.max(0, Math.round(nanoseconds / 1e5) / 10 - lagResolutionMs)
+  return Math.max(0, Math.round(nanoseconds / 1e6 - lagResolutionMs))
 }

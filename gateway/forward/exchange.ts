@@ -30,7 +30,11 @@ export interface ClientConnection {
   /** Address of the client as text: of the socket, or as a trusted PROXY header told. Read lazily: asking the kernel costs a call. */
   readonly remoteAddress: string
   readonly remotePort: number
-  /** The last hop is one of `trust.addresses`: what it says of the client is believed. */
+  readonly localAddress: string
+  readonly localPort: number
+  /** Under which the client is counted (`ClientLimits`); -1 for one that is not. */
+  readonly limitSlot: number
+  /** The last hop is one of `trust.addresses`, and speaks HTTP itself: what it says of the client in fields is believed. */
   readonly trusted: boolean
   /** The client showed a certificate that the site's `clientCertificates` authority has signed (mTLS). */
   readonly clientVerified: boolean
@@ -95,6 +99,8 @@ export abstract class Exchange {
   /** Whose fault a failure was, for the metric. */
   fault: 'none' | 'caller' | 'upstream' | 'ours' = 'none'
   ending: Ending | undefined = undefined
+  /** How long a WebSocket may be silent, milliseconds; set before `upgrade`. Undefined: `timeouts.answerIdleMs`. */
+  idleMs: number | undefined = undefined
 
   constructor(head: RequestHead, client: ClientConnection, owner: ExchangeOwner, startedMs: number) {
     this.head = head

@@ -24,6 +24,12 @@ export const scratch = {
   },
 }
 
+/**
+ * For tests: when `on`, memory is overwritten as soon as it counts as free, so that whoever still reads it is found out. Message memory
+ * that is reused has to look at this wherever it is freed.
+ */
+export const poison = { on: false, byte: 0xdb }
+
 const nothing = Buffer.alloc(0)
 
 /** Copies a small constant; below some 40 bytes a loop beats a call into native code. */
@@ -84,9 +90,13 @@ export abstract class MessageSocket extends Deadline {
       const copy = Buffer.allocUnsafe(end)
       scratch.bytes.copy(copy, 0, 0, end)
       more = socket.write(copy)
+      if (poison.on) scratch.bytes.fill(poison.byte)
     } else {
       more = socket.write(scratch.bytes.subarray(0, end))
-      if (socket.writableLength === 0) return true
+      if (socket.writableLength === 0) {
+        if (poison.on) scratch.bytes.fill(poison.byte)
+        return true
+      }
       scratch.abandon()
     }
     if (!more) this.#waiting = true

@@ -10,8 +10,10 @@ export const PseudoIndex = { authority: 1, method: 2, path: 4, scheme: 6, status
 
 /** `fields` and `pseudo` write at most this much more per field than its HTTP/1.1 line has. */
 export const encodedFieldOverhead = 6
-/** `start` and `status` write at most this much. */
-export const encodedStartMax = 20
+/** `start`, `status` and `contentLength` together write at most this much. */
+export const encodedStartMax = 40
+
+const contentLengthIndex = 28
 
 const plain = 0
 const never = 1
@@ -116,6 +118,14 @@ export class HpackEncoder {
     out[at + 3] = 0x30 + (Math.trunc(status / 10) % 10)
     out[at + 4] = 0x30 + (status % 10)
     this.at = at + 5
+  }
+
+  /** Writes `content-length`. */
+  contentLength(bytes: number): void {
+    this.#integer(0, 0x0f, contentLengthIndex)
+    const digits = String(bytes)
+    this.#integer(0, 0x7f, digits.length)
+    for (let i = 0; i < digits.length; i++) this.#out[this.at++] = digits.charCodeAt(i)
   }
 
   /**

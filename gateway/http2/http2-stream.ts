@@ -1,8 +1,7 @@
-import type { FieldBlock } from '../http1/field-block.ts'
+import { type FieldBlock, releaseBlock } from '../http1/field-block.ts'
 import { sendWindowUpdate } from './control-frames.ts'
 import { Flag, FrameType, frameHeadBytes, framePayloadMax, writeFrameHead } from './frame.ts'
 import type { Http2Session } from './http2-session.ts'
-import { copyFields, releaseFields } from './received-head.ts'
 
 /** Whoever uses a stream. Nothing is called after `onSent` and the peer's end, after `onClosed`, or after `reset`. */
 export interface StreamHandler {
@@ -94,7 +93,7 @@ export class Http2Stream {
     if (this.localEnded || this.closed || this.#endAfter) return
     if (this.#pending !== undefined) {
       this.#endAfter = true
-      this.#trailers = trailers === undefined ? undefined : copyFields(trailers)
+      this.#trailers = trailers === undefined ? undefined : trailers.copy()
     } else this.#finish(trailers)
   }
 
@@ -113,7 +112,7 @@ export class Http2Stream {
       const trailers = this.#trailers
       this.#trailers = undefined
       this.#finish(trailers)
-      if (trailers !== undefined) releaseFields(trailers)
+      if (trailers !== undefined) releaseBlock(trailers)
     }
     if (!this.localEnded && !this.closed) this.handler.onWritable()
   }
@@ -146,7 +145,7 @@ export class Http2Stream {
   release(): void {
     this.closed = true
     this.#pending = undefined
-    if (this.#trailers !== undefined) releaseFields(this.#trailers)
+    if (this.#trailers !== undefined) releaseBlock(this.#trailers)
     this.#trailers = undefined
   }
 

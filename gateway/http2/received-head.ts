@@ -40,7 +40,6 @@ export class ReceivedHead {
   /** The value of `:path` is no path. */
   badPath = false
   pathTooLong = false
-  pathBytes = 0
   tooLarge = false
   tooMany = false
   /** A bit for each `Pseudo` number. */
@@ -171,7 +170,6 @@ export class ReceivedHead {
   }
 
   #admitPath(kind: number, valueBytes: number): boolean {
-    this.pathBytes = valueBytes
     this.pathTooLong = valueBytes > this.#limits.uriBytesMax
     this.badPath = (kind & Kind.badPath) !== 0
     return !this.pathTooLong && !this.badPath
@@ -244,17 +242,4 @@ const nobody = new FieldBlock()
 export function releaseFields(block: FieldBlock): void {
   releaseHeadBytes(block.bytes)
   releaseBlock(block)
-}
-
-/** A copy of fields, dropped ones included, that outlives their message. Give it back with `releaseFields`. */
-export function copyFields(fields: FieldBlock): FieldBlock {
-  const block = takeBlock()
-  block.reset(takeHeadBytes(fields.end))
-  fields.bytes.copy(block.bytes, 0, 0, fields.end)
-  block.at.set(fields.at)
-  block.code.set(fields.code)
-  block.dropped.set(fields.dropped)
-  block.count = fields.count
-  block.end = fields.end
-  return block
 }

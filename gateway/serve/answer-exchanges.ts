@@ -3,6 +3,7 @@ import { AppError, describeError, toProblem } from '../../core/errors.ts'
 import type { Log } from '../../core/log.ts'
 import { MisdirectedError, PageNotFoundError } from '../errors.ts'
 import type { Exchange, RequestSink } from '../forward/exchange.ts'
+import type { Admission } from '../guard/admission.ts'
 import { sendError, sendPage, sendWhole } from '../forward/send-page.ts'
 import { Field } from '../http1/known-fields.ts'
 import type { Settings } from '../listen/listen-context.ts'
@@ -20,6 +21,7 @@ export interface AnswerPorts {
   blocks: VerifiedBlocks
   pages: ZonePages
   program: ProgramPorts
+  admission: Admission
   clock: Clock
   log: Log
   /** The port in redirects and links; known once the HTTPS listener is bound. */
@@ -44,6 +46,7 @@ export class Answerer {
   secure(exchange: Exchange): void {
     try {
       const { host } = exchange.head
+      this.#ports.admission.admit(exchange)
       const site = this.#ports.routes.find(host)
       if (site && (!exchange.client.secure || exchange.client.serverName === host)) return this.#serve(exchange, site)
       exchange.listen(noReader)
@@ -89,9 +92,10 @@ export class Answerer {
   #serve(exchange: Exchange, site: Site): void {
     exchange.site = site
     const { target } = site.resolution
+    const rate = this.#ports.admission.admitToSite(exchange)
     switch (target.kind) {
       case 'program':
-        return serveProgram(exchange, target.itemHash, this.#ports.program)
+        return serveProgram(exchange, target.itemHash, rate, this.#ports.program)
       case 'static': {
         exchange.listen(noReader)
         const { blocks, settings } = this.#ports

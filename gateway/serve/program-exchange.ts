@@ -1,21 +1,25 @@
 import { createHash, randomBytes } from 'node:crypto'
-import type { Lease, ProgramHosts } from '../balance/balancer.ts'
-import type { Verdict } from '../balance/host-health.ts'
-import { BadUpstreamAnswerError, HostsFullError, HostTimeoutError, HostUnreachableError, NoHostError } from '../errors.ts'
 import type { AppError } from '../../core/errors.ts'
+import type { ProgramHosts } from '../balance/balancer.ts'
+import { rewriteForEncoding } from '../compress/compressed-head.ts'
+import { planCompression } from '../compress/plan-compression.ts'
+import { HostsFullError, HostUnreachableError, NoHostError } from '../errors.ts'
 import type { AnswerHead, Exchange, RequestSink } from '../forward/exchange.ts'
-import { type FailedAttempt, isIdempotent, mayTryAnother } from '../forward/retry-rule.ts'
+import { isIdempotent, mayTryAnother } from '../forward/retry-rule.ts'
 import { applyAnswerPolicy } from '../guard/answer-policy.ts'
+import type { SiteOptions } from '../guard/config.ts'
+import type { SiteRate } from '../guard/site-rates.ts'
 import { dropNominated } from '../http1/connection-options.ts'
 import { type FieldBlock, releaseBlock } from '../http1/field-block.ts'
 import { dropToHost, Field } from '../http1/known-fields.ts'
-import type { AnswerSink, HostAnswer, HostFailure, HostRequest, HostStream } from '../upstream/host-stream.ts'
-import { problemBytesMax, fullRetryAfterMs, isFullCandidate } from './host-full.ts'
+import type { HostAnswer, HostRequest } from '../upstream/host-stream.ts'
+import { type Failed, ProgramAttempt } from './program-attempt.ts'
+import { proxyPreface } from './proxy-preface.ts'
 import type { ProgramPorts } from './serve-program.ts'
+import { type AnswerFeeder, ShapedAnswer } from './shaped-answer.ts'
 
 const retryAfterDefaultMs = 2_000
 const webSocketGuid = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
-
 const empty = Buffer.alloc(0)
 
 /** Consumed within one call, so one for the whole worker is enough. */
@@ -26,7 +30,7 @@ const answerHead: AnswerHead = { status: 0, fields: undefined as unknown as Fiel
  * is the request as it goes to hosts, too. Everything happens in the calls of the two sides; nothing is waited for by promises once the
  * hosts are known.
  */
-export class ProgramExchange implements RequestSink, HostRequest {
+export class ProgramExchange implements RequestSink, HostRequest, AnswerFeeder {
   readonly exchange: Exchange
   readonly ports: ProgramPorts
   readonly method: string
@@ -37,13 +41,19 @@ export class ProgramExchange implements RequestSink, HostRequest {
   readonly fields: FieldBlock
   extraLines: Buffer = empty
   readonly bodyBytes: number
-  readonly upgrade: { key: string | undefined } | undefined
+  readonly upgrade: HostRequest['upgrade']
   readonly #itemHash: string
+  readonly #options: SiteOptions
+  readonly #rate: SiteRate | undefined
   readonly #sharedZone: string | undefined
   #program: ProgramHosts | undefined = undefined
   readonly #tried: string[] = []
   #attempts = 0
-  #current: Attempt | undefined = undefined
+  /** The attempt that answers, or that was begun last. */
+  #current: ProgramAttempt | undefined = undefined
+  /** A slow attempt that a second one tries to overtake. */
+  #slower: ProgramAttempt | undefined = undefined
+  #hedgeTimer: Disposable | undefined = undefined
   /** The whole body, where it is kept for another host. */
   #body: Buffer | undefined = undefined
   #parts: Buffer[] | undefined = undefined
@@ -52,8 +62,10 @@ export class ProgramExchange implements RequestSink, HostRequest {
   #failure: AppError | undefined = undefined
   #fullMs: number | undefined = undefined
   #relaying = false
+  #shaped: ShapedAnswer | undefined = undefined
+  #tunnelBytes = 0
 
-  constructor(exchange: Exchange, itemHash: string, pathPrefix: Buffer, ports: ProgramPorts) {
+  constructor(exchange: Exchange, itemHash: string, pathPrefix: Buffer, ports: ProgramPorts, rate: SiteRate | undefined) {
     const { head } = exchange
     this.exchange = exchange
     this.ports = ports
@@ -64,30 +76,32 @@ export class ProgramExchange implements RequestSink, HostRequest {
     this.host = head.host
     this.fields = head.fields
     this.bodyBytes = head.bodyBytes
-    this.upgrade = head.upgrade ? { key: head.fields.find(Field.secWebsocketKey) < 0 ? newKey() : undefined } : undefined
     this.#itemHash = itemHash
-    const { zone } = ports.settings.config
-    this.#sharedZone = head.host.endsWith(zone) && head.host.length > zone.length ? zone : undefined
+    this.#rate = rate
+    const { config, sites } = ports.settings
+    this.#options = sites.optionsFor(head.host)
+    this.#sharedZone = head.host.endsWith(config.zone) && head.host.length > config.zone.length ? config.zone : undefined
+    this.upgrade = head.upgrade ? this.#webSocket(head.fields) : undefined
     head.fields.dropBy(dropToHost)
     if (head.nominates) dropNominated(head.fields)
   }
 
-  /** Begins, with the hosts that may run the program. */
+  /** Begins, with the hosts that may run the program. @throws LoopError */
   begin(program: ProgramHosts): void {
+    const { bodyBytes, exchange, ports } = this
     this.#program = program
-    this.extraLines = this.ports.lines.of(this.fields)
-    this.ports.balancer.budget.countRequest()
-    const { bodyBytes, exchange } = this
+    this.extraLines = ports.lines.of(exchange, this.#options.tellClient)
+    ports.balancer.budget.countRequest()
+    exchange.listen(this)
     if (bodyBytes === 0) return this.#attempt()
     this.#body = exchange.takeWholeBody()
     if (this.#body) return this.#attempt()
-    if (bodyBytes > 0 && bodyBytes <= this.ports.settings.config.limits.replayBytesMax) {
+    if (bodyBytes > 0 && bodyBytes <= ports.settings.config.limits.replayBytesMax) {
       // Small bodies are kept, so that a host that is full or gone does not lose them.
       this.#parts = []
       return exchange.readBody(this)
     }
     this.#streaming = true
-    exchange.listen(this)
     this.#attempt()
   }
 
@@ -98,6 +112,7 @@ export class ProgramExchange implements RequestSink, HostRequest {
       this.#parts.push(part)
       return true
     }
+    if (this.upgrade && this.#isTooMuch(part.length)) return true
     return this.#current?.stream?.write(part) ?? true
   }
 
@@ -109,19 +124,31 @@ export class ProgramExchange implements RequestSink, HostRequest {
   }
 
   onClientDrain(): void {
-    this.#current?.stream?.resumeAnswer()
+    if (this.#shaped) this.#shaped.clientDrained()
+    else this.#current?.stream?.resumeAnswer()
   }
 
   onClientGone(): void {
-    const attempt = this.#current
-    this.#current = undefined
-    attempt?.abandon()
+    this.#end()
+    this.#abandonAll()
     this.ports.metrics.attemptCells.gone.add()
+  }
+
+  // --- what shaping tells
+
+  resumeHost(): void {
+    this.#current?.stream?.resumeAnswer()
+  }
+
+  shapingFailed(): void {
+    this.#abandonAll()
+    this.exchange.cut()
   }
 
   // --- what an attempt tells
 
   hostReady(): void {
+    if (this.upgrade) return this.exchange.resumeBody()
     if (!this.#streaming) return
     if (this.#bodyStarted) return this.exchange.resumeBody()
     this.#bodyStarted = true
@@ -134,248 +161,224 @@ export class ProgramExchange implements RequestSink, HostRequest {
     return bodyBytes >= 0 && bodyBytes <= holdBytesMax && !this.#bodyStarted && isIdempotent(this.method)
   }
 
-  inform(status: number, fields: FieldBlock): void {
+  inform(attempt: ProgramAttempt, status: number, fields: FieldBlock): void {
+    // With two attempts under way it is open whose hints count.
+    if (attempt !== this.#current || this.#slower) return
     applyAnswerPolicy(fields, this.#sharedZone)
     this.exchange.inform(status, fields)
   }
 
   /** Passes the head of the answer on. Returns as `Exchange.answer` does. */
-  relay(answer: HostAnswer, part: Buffer | undefined, last: boolean): boolean {
-    this.#relaying = true
-    if (answer.nominates) dropNominated(answer.fields)
-    applyAnswerPolicy(answer.fields, this.#sharedZone)
+  relay(attempt: ProgramAttempt, answer: HostAnswer, part: Buffer | undefined, last: boolean): boolean {
+    this.#wins(attempt)
+    const { fields } = answer
+    if (answer.nominates) dropNominated(fields)
+    applyAnswerPolicy(fields, this.#sharedZone)
+    const bodyBytes = answer.bodyBytes < 0 ? -1 : answer.bodyBytes
+    const rules = this.ports.settings.compression[this.#options.compress]
+    const { head } = this.exchange
+    const encoding = rules && planCompression(head, answer.status, fields, bodyBytes, rules)
     answerHead.status = answer.status
-    answerHead.fields = answer.fields
-    answerHead.extra = this.ports.extraOf(answer.fields)
-    answerHead.bodyBytes = answer.bodyBytes < 0 ? -1 : answer.bodyBytes
-    return this.exchange.answer(answerHead, part, last)
+    answerHead.fields = fields
+    answerHead.extra = this.ports.extraOf(fields)
+    answerHead.bodyBytes = bodyBytes
+    if (encoding) return this.#relayEncoded(encoding, part, last)
+    if (!this.#rate || last) return this.exchange.answer(answerHead, part, last)
+    const shaped = new ShapedAnswer(this.exchange, this, this.#rate, this.ports.clock)
+    this.#shaped = shaped
+    const free = this.exchange.answer(answerHead, part, last)
+    shaped.paced(part?.length ?? 0)
+    return free && !shaped.waiting
+  }
+
+  relayBody(part: Buffer): boolean {
+    if (this.#shaped) return this.#shaped.write(part)
+    if (this.upgrade && this.#isTooMuch(part.length)) return true
+    return this.exchange.write(part)
+  }
+
+  relayEnd(trailers: FieldBlock | undefined): void {
+    if (this.#shaped) this.#shaped.end(trailers)
+    else this.exchange.end(trailers)
   }
 
   /** Joins a WebSocket, when the host really agreed to this one (RFC 6455 §4.1). Returns what is wrong otherwise. */
-  join(fields: FieldBlock): string | undefined {
-    const key = this.upgrade?.key ?? keyOf(this.fields)
+  join(attempt: ProgramAttempt, fields: FieldBlock): string | undefined {
+    if (fields.valueOf(Field.upgrade)?.toLowerCase() !== 'websocket') return 'a 101 to another protocol than websocket'
+    const key = this.upgrade?.key ?? this.fields.valueOf(Field.secWebsocketKey) ?? ''
     const expected = createHash('sha1').update(`${key}${webSocketGuid}`).digest('base64')
     if (fields.valueOf(Field.secWebsocketAccept) !== expected) return 'a 101 with a wrong Sec-WebSocket-Accept'
+    this.#wins(attempt)
     applyAnswerPolicy(fields, this.#sharedZone)
-    if (this.exchange.head.version === '2') dropAccept(fields)
-    this.#relaying = true
+    if (this.exchange.head.version === '2') drop(fields, Field.secWebsocketAccept)
+    this.exchange.idleMs = this.#options.webSocketIdleMs
     this.exchange.upgrade(fields, [])
     this.exchange.readBody(this)
     return undefined
   }
 
-  /** An attempt ended with a whole answer. */
+  /** The host's part in the exchange is over, with a whole answer. */
   done(): void {
     this.#current = undefined
+    this.#end()
     this.ports.metrics.attemptCells.answered.add()
   }
 
   /** An attempt came to nothing. */
-  failed(failed: FailedAttempt['kind'], error: AppError | undefined, fullMs: number | undefined, stale: boolean): void {
-    const attempt = this.#current
-    this.#current = undefined
-    const { metrics, balancer } = this.ports
+  failed(attempt: ProgramAttempt, failed: Failed): void {
+    const { metrics } = this.ports
     if (this.#relaying) {
       metrics.attemptCells.cut.add()
+      this.#current = undefined
+      this.#end()
       return this.exchange.cut()
     }
-    metrics.attemptCells[failed === 'full' ? 'full' : 'failed'].add()
+    metrics.attemptCells[failed.kind === 'full' ? 'full' : 'failed'].add()
     // A connection that had died while it was idle says nothing of the host, so the same one may be asked again.
-    if (attempt && !stale) this.#tried.push(attempt.lease.id)
-    if (error) this.#failure = error
-    if (fullMs !== undefined) this.#fullMs = Math.min(this.#fullMs ?? fullMs, fullMs)
-    const again =
-      mayTryAnother(this.method, { kind: failed, bodyStarted: this.#bodyStarted }) &&
-      this.#attempts < this.ports.settings.config.balance.attemptsMax &&
-      balancer.budget.takeRetry()
-    if (!again) return this.#giveUp()
-    metrics.retryCells[failed === 'full' ? 'full' : failed === 'refused' ? 'connect' : 'answer'].add()
+    if (!failed.stale) this.#tried.push(attempt.lease.id)
+    if (failed.error) this.#failure = failed.error
+    if (failed.fullMs !== undefined) this.#fullMs = Math.min(this.#fullMs ?? failed.fullMs, failed.fullMs)
+    if (this.#leaves(attempt)) return
+    if (!this.#mayGoOn(failed.kind)) return this.#giveUp()
+    metrics.retryCells[failed.kind === 'full' ? 'full' : failed.kind === 'refused' ? 'connect' : 'answer'].add()
     this.#attempt()
   }
 
+  // --- inside
+
   #attempt(): void {
-    const { balancer, pools } = this.ports
+    const { balancer, pools, settings } = this.ports
     this.#attempts++
-    const lease = balancer.take(this.#program as ProgramHosts, { tried: this.#tried })
+    const affinityKey = this.#options.affinity === 'address' ? this.exchange.client.remoteAddress : undefined
+    const lease = balancer.take(this.#program as ProgramHosts, { tried: this.#tried, affinityKey })
     if (!lease) return this.#giveUp()
-    const attempt = new Attempt(this, lease)
+    const attempt = new ProgramAttempt(this, lease)
     this.#current = attempt
-    const stream = pools.acquire(lease.origin, attempt)
+    const { proxyProtocolOut } = this.#options
+    const preface = proxyProtocolOut === 'off' ? undefined : proxyPreface(proxyProtocolOut, this.exchange.client)
+    const stream = pools.acquire(lease.origin, attempt, preface)
     if (!stream) {
-      attempt.end('unknown')
-      const error = new HostUnreachableError(lease.origin, 'has no free connection')
-      return this.failed('refused', error, undefined, false)
+      lease.end('unknown')
+      const what = `has ${settings.config.limits.connectionsPerHostMax} connections open, which is as many as may be`
+      const error = new HostUnreachableError(lease.origin, what)
+      return this.failed(attempt, { kind: 'refused', error, fullMs: undefined, stale: false })
     }
     attempt.stream = stream
     const ready = stream.send(this, this.#body, !this.#streaming)
     if (ready && this.#streaming) this.hostReady()
+    if (this.#options.hedge && this.method === 'GET' && this.bodyBytes === 0 && !this.upgrade) this.#planHedge()
+  }
+
+  /** When the answer takes longer than nearly all others do, a second host is asked, and the first to answer wins. */
+  #planHedge(): void {
+    const { balancer, clock } = this.ports
+    if (this.#hedgeTimer || this.#attempts > 1) return
+    const afterMs = balancer.hedgeAfterMs(this.#program as ProgramHosts)
+    if (afterMs === undefined) return
+    this.#hedgeTimer = clock.schedule(afterMs, () => {
+      const slow = this.#current
+      if (!slow || this.#relaying || this.exchange.over || !balancer.budget.takeHedge()) return
+      this.#tried.push(slow.lease.id)
+      const lease = balancer.take(this.#program as ProgramHosts, { tried: this.#tried })
+      if (!lease) return
+      const attempt = new ProgramAttempt(this, lease)
+      const stream = this.ports.pools.acquire(lease.origin, attempt)
+      if (!stream) return lease.end('unknown')
+      attempt.stream = stream
+      this.#slower = slow
+      this.#current = attempt
+      this.ports.metrics.hedges.add()
+      stream.send(this, undefined, true)
+    })
+  }
+
+  /** The attempt answers; another one that is under way is not needed any more. */
+  #wins(attempt: ProgramAttempt): void {
+    this.#relaying = true
+    this.#hedgeTimer?.[Symbol.dispose]()
+    const other = attempt === this.#current ? this.#slower : this.#current
+    this.#current = attempt
+    this.#slower = undefined
+    other?.abandon()
+  }
+
+  /** An attempt is out. True when another one is still under way. */
+  #leaves(attempt: ProgramAttempt): boolean {
+    if (attempt === this.#slower) this.#slower = undefined
+    else {
+      this.#current = this.#slower
+      this.#slower = undefined
+    }
+    return this.#current !== undefined
+  }
+
+  #mayGoOn(kind: Failed['kind']): boolean {
+    return (
+      !this.exchange.over &&
+      mayTryAnother(this.method, { kind, bodyStarted: this.#bodyStarted }) &&
+      this.#attempts < this.ports.settings.config.balance.attemptsMax &&
+      this.ports.balancer.budget.takeRetry()
+    )
+  }
+
+  #relayEncoded(encoding: 'zstd' | 'br' | 'gzip', part: Buffer | undefined, last: boolean): boolean {
+    const { compressors, clock } = this.ports
+    const whole = last && part ? compressors.whole(encoding, part) : undefined
+    const shaped = last ? undefined : new ShapedAnswer(this.exchange, this, this.#rate, clock)
+    const compressor = shaped && compressors.start(encoding, shaped)
+    if (!whole && !compressor) return this.exchange.answer(answerHead, part, last)
+    const added = rewriteForEncoding(answerHead.fields, encoding)
+    answerHead.extra = [...answerHead.extra, added]
+    answerHead.bodyBytes = whole?.length ?? -1
+    this.exchange.answer(answerHead, whole, last)
+    releaseBlock(added)
+    if (!compressor || !shaped) return true
+    shaped.compressWith(compressor)
+    this.#shaped = shaped
+    return part ? shaped.write(part) : true
+  }
+
+  #webSocket(fields: FieldBlock): HostRequest['upgrade'] {
+    // One that came over HTTP/2 has no key; towards the host it needs one (RFC 8441 §5.1, RFC 6455 §4.1).
+    const key = fields.find(Field.secWebsocketKey) < 0 ? randomBytes(16).toString('base64') : undefined
+    return { key, idleMs: this.#options.webSocketIdleMs }
+  }
+
+  /** Counts bytes of a WebSocket; one that carries more than the site allows is ended. */
+  #isTooMuch(bytes: number): boolean {
+    const { webSocketBytesMax } = this.#options
+    this.#tunnelBytes += bytes
+    if (webSocketBytesMax === 0 || this.#tunnelBytes <= webSocketBytesMax) return false
+    this.#abandonAll()
+    this.exchange.cut()
+    return true
+  }
+
+  #abandonAll(): void {
+    const [current, slower] = [this.#current, this.#slower]
+    this.#current = undefined
+    this.#slower = undefined
+    current?.abandon()
+    slower?.abandon()
+  }
+
+  #end(): void {
+    this.#hedgeTimer?.[Symbol.dispose]()
+    if (this.exchange.over) this.#shaped?.destroy()
   }
 
   #giveUp(): void {
-    const { exchange } = this
+    const { exchange, ports } = this
+    this.#end()
     if (exchange.over) return
-    if (this.#failure) return this.ports.fail(exchange, this.#failure)
+    if (this.#failure) return ports.fail(exchange, this.#failure)
     const known = this.#program?.size ?? 0
-    if (known === 0) return this.ports.fail(exchange, new NoHostError(this.#itemHash, 0))
-    this.ports.fail(exchange, new HostsFullError(this.#itemHash, known, this.#fullMs ?? retryAfterDefaultMs))
+    if (known === 0) return ports.fail(exchange, new NoHostError(this.#itemHash, 0))
+    ports.fail(exchange, new HostsFullError(this.#itemHash, known, this.#fullMs ?? retryAfterDefaultMs))
   }
 }
 
-/** A small answer that is read whole before any of it is passed on. */
-interface Held {
-  answer: HostAnswer
-  parts: Buffer[]
-}
-
-/** One attempt at one host. */
-class Attempt implements AnswerSink {
-  readonly owner: ProgramExchange
-  readonly lease: Lease
-  readonly startedMs: number
-  stream: HostStream | undefined = undefined
-  #held: Held | undefined = undefined
-  #firstByteMs: number | undefined = undefined
-
-  constructor(owner: ProgramExchange, lease: Lease) {
-    this.owner = owner
-    this.lease = lease
-    this.startedMs = owner.ports.clock.monotonicMs()
-  }
-
-  onInformational(status: number, fields: FieldBlock): void {
-    if (status === 103) this.owner.inform(status, fields)
-  }
-
-  onAnswer(answer: HostAnswer, part: Buffer | undefined, last: boolean): boolean {
-    this.#firstByteMs = this.owner.ports.clock.monotonicMs() - this.startedMs
-    if (last) this.stream = undefined
-    const perhapsFull = answer.status === 503 && isFullCandidate(answer)
-    if (perhapsFull || (!last && this.owner.mayHold(answer.bodyBytes))) {
-      if (last && perhapsFull) return this.#decide(answer, part ?? empty)
-      this.#hold(answer, part)
-      return true
-    }
-    if (!last) this.lease.began(this.#firstByteMs)
-    const free = this.owner.relay(answer, part, last)
-    if (last) this.#answered()
-    return free
-  }
-
-  onSwitched(fields: FieldBlock): void {
-    this.#firstByteMs = this.owner.ports.clock.monotonicMs() - this.startedMs
-    const wrong = this.owner.join(fields)
-    if (wrong !== undefined) this.#refuse(wrong)
-  }
-
-  onAnswerBody(part: Buffer): boolean {
-    if (!this.#held) return this.owner.exchange.write(part)
-    this.#held.parts.push(Buffer.from(part))
-    return true
-  }
-
-  onAnswerEnd(trailers: FieldBlock | undefined): void {
-    this.stream = undefined
-    const held = this.#held
-    this.#held = undefined
-    if (held) {
-      this.#decide(held.answer, Buffer.concat(held.parts))
-      releaseBlock(held.answer.fields)
-      return
-    }
-    this.owner.exchange.end(trailers)
-    this.#answered()
-  }
-
-  onHostDrain(): void {
-    this.owner.hostReady()
-  }
-
-  onHostFailed(failure: HostFailure): void {
-    this.stream = undefined
-    this.#drop()
-    const { origin } = this.lease
-    const { what, cause } = failure
-    this.end(failure.refused ? 'refused' : failure.stale ? 'unknown' : 'failed')
-    const kind = failure.refused ? 'refused' : failure.kind === 'timeout' ? 'timeout' : 'failed'
-    this.owner.failed(kind, errorOf(failure.kind, origin, what, cause, this.owner), undefined, failure.stale)
-  }
-
-  /** The client is gone: the host need not go on. */
-  abandon(): void {
-    const { stream } = this
-    this.stream = undefined
-    this.#drop()
-    stream?.cancel()
-    this.end('unknown')
-  }
-
-  end(verdict: Verdict): void {
-    this.lease.end(verdict, verdict === 'answered' ? this.#firstByteMs : undefined)
-  }
-
-  #answered(): void {
-    this.end('answered')
-    this.owner.done()
-  }
-
-  #hold(answer: HostAnswer, part: Buffer | undefined): void {
-    const { status, bodyBytes, nominates } = answer
-    this.#held = {
-      answer: { status, fields: answer.fields.copy(), bodyBytes, nominates },
-      parts: part ? [Buffer.from(part)] : [],
-    }
-  }
-
-  #drop(): void {
-    if (this.#held) releaseBlock(this.#held.answer.fields)
-    this.#held = undefined
-  }
-
-  /** A whole small answer: the host's word that it is full, or the program's answer. */
-  #decide(answer: HostAnswer, body: Buffer): boolean {
-    const fullMs = answer.status === 503 && body.length <= problemBytesMax ? fullRetryAfterMs(answer, body) : undefined
-    if (fullMs === undefined) {
-      this.owner.relay(answer, answer.bodyBytes === 0 ? undefined : body, true)
-      this.#answered()
-      return true
-    }
-    this.lease.endFull(fullMs)
-    this.owner.failed('full', undefined, fullMs, false)
-    return true
-  }
-
-  #refuse(what: string): void {
-    const { stream } = this
-    this.stream = undefined
-    stream?.cancel()
-    this.end('failed')
-    this.owner.failed('failed', new BadUpstreamAnswerError(this.lease.origin, what), undefined, false)
-  }
-}
-
-function errorOf(
-  kind: HostFailure['kind'],
-  origin: string,
-  what: string,
-  cause: unknown,
-  owner: ProgramExchange,
-): AppError {
-  if (kind === 'invalid') return new BadUpstreamAnswerError(origin, what, { cause })
-  if (kind === 'unreachable') return new HostUnreachableError(origin, what, { cause })
-  const { connectMs, firstByteMs } = owner.ports.settings.config.timeouts
-  return new HostTimeoutError(origin, what, what.startsWith('accept') ? connectMs : firstByteMs)
-}
-
-/** A WebSocket that came over HTTP/2 has no key; towards the host it needs one (RFC 8441 §5.1, RFC 6455 §4.1). */
-function newKey(): string {
-  return randomBytes(16).toString('base64')
-}
-
-function keyOf(fields: FieldBlock): string {
-  return fields.valueOf(Field.secWebsocketKey) ?? ''
-}
-
-function dropAccept(fields: FieldBlock): void {
-  const index = fields.find(Field.secWebsocketAccept)
+function drop(fields: FieldBlock, code: number): void {
+  const index = fields.find(code)
   if (index >= 0) fields.dropped[index] = 1
 }

@@ -1,82 +1,53 @@
 import type { Random } from '../../core/random.ts'
 import { LoopError } from '../errors.ts'
+import type { Exchange } from '../forward/exchange.ts'
+import { forwardedLines, type Requester } from '../guard/forwarded.ts'
+import { hasPassed, loopLine, ownLoopLine } from '../guard/loop.ts'
+import { RequestIds, requestIdChars } from '../guard/request-id.ts'
 import { Field } from '../http1/known-fields.ts'
-import type { FieldBlock } from '../http1/field-block.ts'
-
-const idBytes = 8
-const idBatch = 512
-const hex = Buffer.from('0123456789abcdef')
-
-/** Passing ten other networks in a row is no route that anybody planned. */
-const loopsMax = 10
 
 /**
  * The fields that the gateway adds to every request to a host: `Via` (RFC 9110 §7.6.3), `CDN-Loop` (RFC 8586) and a request id. Put
  * together once, so that a request costs one copy and sixteen digits.
  */
 export class RequestLines {
-  readonly #random: Random
   readonly #loopId: string
+  readonly #ids: RequestIds
+  readonly #ownLoop: Buffer
+  readonly #via: Buffer
   readonly #template: Buffer
   readonly #idAt: number
-  #batch: Uint8Array = new Uint8Array(0)
-  #next = 0
 
   /** @param loopId - this gateway's name in Via and CDN-Loop: its zone */
   constructor(loopId: string, random: Random) {
-    this.#random = random
     this.#loopId = loopId.toLowerCase()
-    const head = `Via: 1.1 ${loopId}\r\nCDN-Loop: ${loopId}\r\nX-Request-Id: `
-    this.#template = Buffer.from(`${head}${'0'.repeat(idBytes * 2)}\r\n`)
-    this.#idAt = head.length
+    this.#ids = new RequestIds(random)
+    this.#ownLoop = ownLoopLine(loopId)
+    const id = 'X-Request-Id: '
+    this.#via = Buffer.from(`Via: 1.1 ${loopId}\r\n${id}${'0'.repeat(requestIdChars)}\r\n`)
+    this.#idAt = this.#via.indexOf(id) + id.length
+    this.#template = Buffer.concat([this.#via, this.#ownLoop])
   }
 
   /**
-   * The lines for a request with these fields.
+   * The lines for a request, with who asks where the site wants its hosts to know.
    * @throws LoopError when the request has been here before
    */
-  of(fields: FieldBlock): Buffer {
-    const passed = fields.find(Field.cdnLoop)
-    const via = fields.find(Field.via)
-    if (passed >= 0 || via >= 0) this.#checkLoop(fields)
-    const lines = Buffer.allocUnsafe(this.#template.length)
+  of(exchange: Exchange, tellClient: boolean): Buffer {
+    const { fields } = exchange.head
+    if (hasPassed(fields, this.#loopId)) throw new LoopError(this.#loopId)
+    const told = fields.find(Field.cdnLoop) >= 0 || tellClient
+    const lines = Buffer.allocUnsafe(told ? this.#via.length : this.#template.length)
     this.#template.copy(lines)
-    this.#writeId(lines, this.#idAt)
-    return passed < 0 ? lines : Buffer.concat([this.#passedLines(fields), lines])
+    this.#ids.write(lines, this.#idAt)
+    if (!told) return lines
+    const parts = [lines, loopLine(fields, this.#ownLoop)]
+    if (tellClient) parts.push(forwardedLines(requesterOf(exchange)))
+    return Buffer.concat(parts)
   }
+}
 
-  #writeId(out: Buffer, at: number): void {
-    if (this.#next + idBytes > this.#batch.length) {
-      this.#batch = this.#random.bytes(idBytes * idBatch)
-      this.#next = 0
-    }
-    for (let i = 0; i < idBytes; i++) {
-      const byte = this.#batch[this.#next++] as number
-      out[at++] = hex[byte >> 4] as number
-      out[at++] = hex[byte & 15] as number
-    }
-  }
-
-  #checkLoop(fields: FieldBlock): void {
-    let passed = 0
-    for (let i = 0; i < fields.count; i++) {
-      const code = fields.code[i]
-      if (code !== Field.cdnLoop && code !== Field.via) continue
-      for (const entry of fields.value(i).split(',')) {
-        // "1.1 name (comment)" in Via, "name; parameters" in CDN-Loop.
-        const words = entry.trim().split(/[\s;]+/)
-        const name = (code === Field.via ? words[1] : words[0])?.toLowerCase()
-        if (name === this.#loopId) throw new LoopError(this.#loopId)
-        if (code === Field.cdnLoop && ++passed > loopsMax) throw new LoopError(this.#loopId)
-      }
-    }
-  }
-
-  /** What others wrote into CDN-Loop stays in front of ours (RFC 8586 §2). */
-  #passedLines(fields: FieldBlock): Buffer {
-    let text = ''
-    for (let i = fields.find(Field.cdnLoop); i >= 0; i = fields.find(Field.cdnLoop, i + 1))
-      text += `CDN-Loop: ${fields.value(i)}\r\n`
-    return Buffer.from(text, 'latin1')
-  }
+function requesterOf({ client, head }: Exchange): Requester {
+  const { remoteAddress, secure, trusted } = client
+  return { address: remoteAddress, secure, host: head.host, fields: head.fields, trusted }
 }

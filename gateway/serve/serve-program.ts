@@ -1,6 +1,8 @@
 import type { Clock } from '../../core/clock.ts'
 import type { Balancer } from '../balance/balancer.ts'
+import type { Compressors } from '../compress/compressors.ts'
 import type { Exchange } from '../forward/exchange.ts'
+import type { SiteRate } from '../guard/site-rates.ts'
 import type { FieldBlock } from '../http1/field-block.ts'
 import type { Settings } from '../listen/listen-context.ts'
 import type { GatewayMetrics } from '../metrics.ts'
@@ -13,6 +15,7 @@ export interface ProgramPorts {
   balancer: Balancer
   pools: HostPools
   lines: RequestLines
+  compressors: Compressors
   metrics: GatewayMetrics
   clock: Clock
   /** Fields that an answer needs beside its own: a Date where it has none. */
@@ -25,18 +28,26 @@ export interface ProgramPorts {
 const prefixes = new Map<string, Buffer>()
 const prefixesMax = 10_000
 
-/** Answers an exchange from a program. Never throws: what goes wrong reaches `ports.fail`. */
-export function serveProgram(exchange: Exchange, itemHash: string, ports: ProgramPorts): void {
+/**
+ * Answers an exchange from a program.
+ * @param rate - of the site, where it has one
+ * @throws AppError before anything was begun; later failures reach `ports.fail`
+ */
+export function serveProgram(
+  exchange: Exchange,
+  itemHash: string,
+  rate: SiteRate | undefined,
+  ports: ProgramPorts,
+): void {
   const found = ports.balancer.find(itemHash)
-  const program = new ProgramExchange(exchange, itemHash, prefixOf(itemHash), ports)
+  const program = new ProgramExchange(exchange, itemHash, prefixOf(itemHash), ports, rate)
   if (!(found instanceof Promise)) return program.begin(found)
   exchange.listen(program)
-  found.then(
-    (hosts) => {
+  found
+    .then((hosts) => {
       if (!exchange.over) program.begin(hosts)
-    },
-    (error: unknown) => ports.fail(exchange, error),
-  )
+    })
+    .catch((error: unknown) => ports.fail(exchange, error))
 }
 
 function prefixOf(itemHash: string): Buffer {

@@ -95,7 +95,7 @@ export class HostConnection extends MessageSocket implements HostStream {
 
   write(part: Buffer): boolean {
     if (this.#phase === 'tunnel') {
-      this.pool.wheel.set(this, this.pool.timeouts.answerIdleMs)
+      this.#tunnelMoved()
       return this.writeOwned(part)
     }
     return this.#phase === 'closed' ? true : this.#sendPart(part)
@@ -264,7 +264,7 @@ export class HostConnection extends MessageSocket implements HostStream {
         this.pool.wheel.set(this, this.pool.timeouts.answerIdleMs)
         return this.#receiveBody(bytes, at, end)
       case 'tunnel':
-        this.pool.wheel.set(this, this.pool.timeouts.answerIdleMs)
+        this.#tunnelMoved()
         return this.#sink ? this.#sink.onAnswerBody(bytes.subarray(at, end)) : true
       default:
         // Nobody asked: whatever this is, it must not become the answer to somebody's next request.
@@ -377,9 +377,13 @@ export class HostConnection extends MessageSocket implements HostStream {
     if (!this.#request?.upgrade) return this.#invalid('it switched protocols unasked')
     this.#phase = 'tunnel'
     this.#keepAlive = false
-    this.pool.wheel.set(this, this.pool.timeouts.answerIdleMs)
+    this.#tunnelMoved()
     this.#sink?.onSwitched(this.#answer.fields)
     return at < end && this.#phase === 'tunnel' ? this.#receive(bytes, at, end) : true
+  }
+
+  #tunnelMoved(): void {
+    this.pool.wheel.set(this, this.#request?.upgrade?.idleMs ?? this.pool.timeouts.answerIdleMs)
   }
 
   /** Hands a small answer on as one. The sink copies `part`, so the connection is free at once. */

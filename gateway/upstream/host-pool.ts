@@ -2,6 +2,7 @@ import net from 'node:net'
 import tls from 'node:tls'
 import type { TimingWheel } from '../../core/timing-wheel.ts'
 import type { Settings } from '../listen/listen-context.ts'
+import { poison } from '../http1/message-socket.ts'
 import { HostConnection } from './host-connection.ts'
 import type { AnswerSink, HostStream } from './host-stream.ts'
 
@@ -105,7 +106,7 @@ export class HostPool {
       const buffer = Buffer.allocUnsafeSlow(readBytes)
       socket = net.connect({
         ...options,
-        onread: { buffer, callback: (bytes) => connection.onBytes(buffer, 0, bytes) },
+        onread: { buffer, callback: (bytes) => receive(connection, buffer, bytes) },
       })
       connection = new HostConnection(socket, this, false)
       socket.once('connect', () => {
@@ -147,4 +148,12 @@ export class HostPools implements Disposable {
   [Symbol.dispose](): void {
     for (const pool of [...this.#pools.values()]) pool.destroy()
   }
+}
+
+/** Hands on what was read into a connection's buffer. Returns false when nothing more may be read into it for now. */
+function receive(connection: HostConnection, buffer: Buffer, bytes: number): boolean {
+  if (poison.on) buffer.fill(poison.byte, bytes)
+  const free = connection.onBytes(buffer, 0, bytes)
+  if (free && poison.on) buffer.fill(poison.byte, 0, bytes)
+  return free
 }

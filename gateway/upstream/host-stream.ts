@@ -17,7 +17,7 @@ export interface HostRequest {
   /** 0 for none, -1 when only the end will tell (chunked on HTTP/1.1). */
   bodyBytes: number
   /** Set for a WebSocket: the Sec-WebSocket-Key to send when the client's own is not among `fields` (it came over HTTP/2). */
-  upgrade: { key: string | undefined } | undefined
+  upgrade: { key: string | undefined; idleMs: number } | undefined
 }
 
 /** Why an attempt failed before its answer was complete. */

@@ -195,6 +195,8 @@ test('a soak error is explained by a killed host only where the gateway could no
   assert.equal(isExplained(outcome, [2_500]), false)
   assert.equal(isExplained(outcome, [100]), false)
   assert.equal(isExplained({ ...outcome, mustSurviveHosts: true }, [1_500]), false)
+  assert.equal(isExplained({ ...outcome, inexcusable: true }, [1_500]), false)
+  assert.equal(isExplained({ ...outcome, endedAt: 20_000 }, [1_500]), false, 'it hung')
 })
 
 test('memory is flat when its last third is near its second, and a short run says nothing', () => {

@@ -110,6 +110,8 @@ async function measure(
         : runSlot(workload, each, site, options))
       seen.get(name)?.slots.push(slot)
       say(`  ${round}/${rounds} ${name.padEnd(10)} ${slotLine(workload, slot)}`)
+      if (slot.void !== undefined && each.output() !== '')
+        say(`    it printed last: ${reason(each.output().slice(-200))}`)
     }
   }
   if (isIdle) return seen

@@ -33,6 +33,7 @@ const hostCount = 3
 const [reloadMs, killMs] = [5_000, 8_000]
 const deadMs = 1_500
 const samplesPerMinute = 12
+const lastWordsChars = 2_000
 /** A week. */
 const minutesMax = 10_080
 
@@ -96,6 +97,8 @@ export async function soak(minutes: number): Promise<SoakResult> {
   await Promise.all(loops)
   await traffic.stop()
   const flat = isFlat(samples, minutes)
+  if (!tally.isClean)
+    process.stderr.write(`The gateway's last words:\n${gateway.output().slice(-lastWordsChars) || '(none)'}\n`)
   return {
     minutes,
     ...tally.counts,
@@ -135,7 +138,7 @@ function summary(result: SoakResult): string {
   return [
     `${result.ok ? 'ok' : 'FAILED'}: ${result.requests} exchanges, ${(result.bytes / 1_048_576).toFixed(0)} MiB in ${result.minutes} minutes`,
     `wrong bytes: ${result.wrongBytes}; errors without explanation: ${result.unexplainedErrors}; explained: ${result.explainedErrors}`,
-    ...result.examples.map((example) => `  ${example}`),
+    ...Object.entries(result.problems).map(([text, count]) => `  ${count} times: ${text}`),
     `hosts killed: ${result.hostsKilled}; reloads: ${result.reloads}`,
     `memory, MiB each minute: ${result.rssMiB.join(' ')}; ${result.rssMiBPerMinute} MiB per minute: ${memory}`,
     ...Object.entries(result.scenarios).map(([name, count]) => `  ${String(count).padStart(8)}  ${name}`),

@@ -292,7 +292,8 @@ export class Http1Exchange extends Exchange {
 
   #idleMs(): number {
     const { timeouts } = this.#connection.context.settings.config
-    return this.#bodyEnded || this.#tunnel ? timeouts.answerIdleMs : timeouts.bodyIdleMs
+    if (this.#tunnel) return this.idleMs ?? timeouts.answerIdleMs
+    return this.#bodyEnded ? timeouts.answerIdleMs : timeouts.bodyIdleMs
   }
 
   #isBodyless(status: number): boolean {

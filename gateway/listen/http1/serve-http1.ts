@@ -39,4 +39,5 @@ export function serveHttp1(socket: Socket, client: ClientConnection, context: Li
   socket.on('error', ignore)
   socket.on('close', onClose)
   if (first && first.length > 0) connection.onData(first)
+  if (socket.isPaused()) socket.resume()
 }

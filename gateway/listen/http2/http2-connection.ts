@@ -2,6 +2,7 @@ import type { TLSSocket } from 'node:tls'
 import { Deadline } from '../../../core/timing-wheel.ts'
 import type { ClientConnection } from '../../forward/exchange.ts'
 import type { FrameTransport } from '../../http2/output-buffer.ts'
+import type { OpenConnection } from '../connections.ts'
 import type { Http2Context } from './ports.ts'
 import { ServerSession } from './server-session.ts'
 
@@ -10,10 +11,10 @@ const reviewMsMin = 250
 const reviewMsMax = 3_000
 
 /**
- * An HTTP/2 connection from a client, over a TLS socket whose handshake has chosen `h2`. It serves from its construction on; `ports.closed` tells
- * of its end. The listener has set `noDelay` on the socket.
+ * An HTTP/2 connection from a client, over a TLS socket whose handshake has chosen `h2`. It serves from its construction on, and stands among
+ * `ports.connections` until its end. The listener has set `noDelay` on the socket.
  */
-export class Http2Connection implements FrameTransport {
+export class Http2Connection implements FrameTransport, OpenConnection {
   readonly client: ClientConnection
   readonly #socket: TLSSocket
   readonly #context: Http2Context
@@ -33,6 +34,7 @@ export class Http2Connection implements FrameTransport {
     this.#session = new ServerSession(context, client, this)
     this.#deadline = new Review(this)
     context.ports.wheel.set(this.#deadline, this.#reviewMs)
+    context.ports.connections.add(this)
     socket.on('data', (chunk: Buffer) => this.#receive(chunk))
     socket.on('end', () => this.#gone())
     socket.on('close', () => this.#gone())
@@ -40,9 +42,9 @@ export class Http2Connection implements FrameTransport {
     socket.on('error', () => {})
   }
 
-  /** Requests being answered, WebSockets included. */
-  get open(): number {
-    return this.#session.streams.size
+  /** No request is being answered. */
+  get idle(): boolean {
+    return this.#session.streams.size === 0
   }
 
   /** Takes no further requests; the connection ends when those that came are answered. */
@@ -112,7 +114,7 @@ export class Http2Connection implements FrameTransport {
       this.#context.ports.failed(error)
     }
     this.#socket.destroy()
-    this.#context.ports.closed(this)
+    this.#context.ports.connections.remove(this)
   }
 }
 

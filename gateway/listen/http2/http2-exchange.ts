@@ -3,7 +3,6 @@ import {
   type ClientConnection,
   type Ending,
   Exchange,
-  type ExchangeOwner,
   type RequestHead,
   type RequestSink,
 } from '../../forward/exchange.ts'
@@ -14,6 +13,10 @@ import { roomFor } from '../../http2/header-writer.ts'
 import type { Http2Session } from '../../http2/http2-session.ts'
 import { Http2Stream, type StreamHandler } from '../../http2/http2-stream.ts'
 import { releaseFields } from '../../http2/received-head.ts'
+import type { Http2Ports, OpenCounts } from './ports.ts'
+
+/** What an exchange needs of the ports of its connection. */
+type ExchangePorts = Pick<Http2Ports, 'owner' | 'clock' | 'connections'>
 
 /** One request on one stream. What of the body nobody reads yet is put together in memory, at most the stream's window. */
 export class Http2Exchange extends Exchange implements StreamHandler {
@@ -33,11 +36,13 @@ export class Http2Exchange extends Exchange implements StreamHandler {
   /** Bytes of the answer that were promised and are not written; -1 when nothing was promised. */
   #promised = -1
   #tunnel = false
+  readonly #connections: OpenCounts
   /** Somebody answers this: the end is told to the owner. */
   #shown = false
 
-  constructor(session: Http2Session, id: number, head: RequestHead, client: ClientConnection, owner: ExchangeOwner) {
-    super(head, client, owner, session.time.nowMs)
+  constructor(session: Http2Session, id: number, head: RequestHead, client: ClientConnection, ports: ExchangePorts) {
+    super(head, client, ports.owner, ports.clock.monotonicMs())
+    this.#connections = ports.connections
     this.stream = new Http2Stream(session, id, this)
     this.stream.headReceived = true
     // A tunnel's bytes are no body: there is none before it is agreed to, and no length to hold it to.
@@ -52,6 +57,7 @@ export class Http2Exchange extends Exchange implements StreamHandler {
   /** The exchange is about to be given to whoever answers it. */
   show(): void {
     this.#shown = true
+    this.#connections.begin()
   }
 
   /** Whether bytes may flow both ways. */
@@ -114,7 +120,7 @@ export class Http2Exchange extends Exchange implements StreamHandler {
       this.cut()
       return true
     }
-    this.#writeHead(head.status, head.fields, head.extra, ends)
+    this.#writeHead(head.status, head.fields, head.extra, ends, !empty && !hasLength(head) ? head.bodyBytes : -1)
     if (ends) this.stream.noteLocalEnd()
     else if (length > 0) return this.#send(body as Buffer, last)
     return true
@@ -147,7 +153,7 @@ export class Http2Exchange extends Exchange implements StreamHandler {
   override cut(): void {
     if (this.over) return
     this.stream.reset(this.#tunnel ? ErrorCode.cancel : ErrorCode.internal)
-    this.#finish('cut')
+    this.#finish(this.answered ? 'cut' : 'gone')
   }
 
   /** The client kept us waiting too long, for its bytes or for its window. */
@@ -205,13 +211,15 @@ export class Http2Exchange extends Exchange implements StreamHandler {
     return this.stream.send(part, last)
   }
 
-  #writeHead(status: number, fields: FieldBlock, extra: readonly FieldBlock[], endStream: boolean): void {
+  /** @param length - Content-Length to add; -1 for none */
+  #writeHead(status: number, fields: FieldBlock, extra: readonly FieldBlock[], endStream: boolean, length = -1): void {
     const { headers } = this.stream.session
     let room = roomFor(fields)
     for (let i = 0; i < extra.length; i++) room += roomFor(extra[i] as FieldBlock)
     const encoder = headers.begin(room)
     encoder.status(status)
     encoder.fields(fields, dropToClient)
+    if (length >= 0) encoder.contentLength(length)
     for (let i = 0; i < extra.length; i++) encoder.fields(extra[i] as FieldBlock, dropToClient)
     headers.finish(this.stream.id, endStream)
   }
@@ -272,7 +280,10 @@ export class Http2Exchange extends Exchange implements StreamHandler {
     this.#flowing = false
     this.#held = none
     this.#heldBytes = 0
-    if (this.#shown) this.owner.ended(this)
+    if (this.#shown) {
+      this.#connections.end()
+      this.owner.ended(this)
+    }
     const { head } = this
     if (this.#trailers !== undefined) releaseFields(this.#trailers)
     this.#trailers = undefined
@@ -286,3 +297,11 @@ export class Http2Exchange extends Exchange implements StreamHandler {
 
 const none = Buffer.alloc(0)
 const noFields = new FieldBlock()
+
+function hasLength(head: AnswerHead): boolean {
+  const { fields, extra } = head
+  const index = fields.find(Field.contentLength)
+  if (index >= 0 && fields.dropped[index] === 0) return true
+  for (let i = 0; i < extra.length; i++) if ((extra[i] as FieldBlock).find(Field.contentLength) >= 0) return true
+  return false
+}

@@ -1,3 +1,4 @@
+import type { Clock } from '../../../core/clock.ts'
 import type { AppError } from '../../../core/errors.ts'
 import type { TimingWheel } from '../../../core/timing-wheel.ts'
 import type { Exchange, ExchangeOwner } from '../../forward/exchange.ts'
@@ -5,7 +6,7 @@ import type { Http2Config } from '../../http2/config.ts'
 import { floodLimits } from '../../http2/flood-guard.ts'
 import type { SessionContext } from '../../http2/http2-session.ts'
 import { ReceivedHead } from '../../http2/received-head.ts'
-import type { Http2Connection } from './http2-connection.ts'
+import type { OpenConnection } from '../connections.ts'
 import { RequestParser } from './request-parser.ts'
 
 /** Milliseconds, as in the gateway's configuration under `timeouts`. */
@@ -30,6 +31,9 @@ export interface RequestLimits {
 /** What HTTP/2 connections need of the gateway. No call may throw; should one, its connection ends. */
 export interface Http2Ports {
   readonly wheel: TimingWheel
+  readonly clock: Clock
+  /** Every connection joins while it is open, and every exchange. */
+  readonly connections: OpenCounts
   /** Hears the end of every exchange that `handle` or `refuse` was called with. */
   readonly owner: ExchangeOwner
   /** A request to answer. Those that the client took back in the same chunk are not shown at all. */
@@ -38,8 +42,14 @@ export interface Http2Ports {
   refuse(exchange: Exchange, error: AppError): void
   /** Something threw that should not have. The connection ends. */
   failed(error: unknown): void
-  /** The connection is over. */
-  closed(connection: Http2Connection): void
+}
+
+/** Where connections and exchanges are counted while they are open (`Connections`). */
+export interface OpenCounts {
+  add(connection: OpenConnection): void
+  remove(connection: OpenConnection): void
+  begin(): void
+  end(): void
 }
 
 /** What all connections of one listener share. */

@@ -118,7 +118,7 @@ export class RequestParser {
 
   #refusal(received: ReceivedHead, fields: FieldBlock, endStream: boolean, secure: boolean): AppError | undefined {
     const limits = this.#limits
-    if (received.pathTooLong) return new UriTooLongError(received.pathBytes, limits.uriBytesMax)
+    if (received.pathTooLong) return new UriTooLongError(limits.uriBytesMax)
     if (received.tooMany)
       return new HeadersTooLargeError(`The request has more than ${limits.headFieldsMax} header fields.`)
     if (received.tooLarge)

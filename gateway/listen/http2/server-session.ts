@@ -91,7 +91,7 @@ export class ServerSession extends Http2Session {
     }
     if (!this.#context.parser.parse(head, endStream, this.#client.secure)) return this.refuse(id, ErrorCode.protocol)
     const request = this.#context.parser.head
-    const exchange = new Http2Exchange(this, id, request, this.#client, this.#context.ports.owner)
+    const exchange = new Http2Exchange(this, id, request, this.#client, this.#context.ports)
     this.streams.set(id, exchange.stream)
     if (endStream) exchange.stream.remoteEnded = true
     this.#fresh.push(exchange)

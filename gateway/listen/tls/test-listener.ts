@@ -1,3 +1,4 @@
+import { settingsOf } from '../listen-context.ts'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import type { ConnectionOptions, TLSSocket } from 'node:tls'
@@ -72,7 +73,7 @@ export async function startTestListener(
   }
   const shared = { certificates, checkName, clock, wheel, log, ticketKeys, random: systemRandom }
   const listener = await createTlsListener(
-    { config: parsed },
+    settingsOf(parsed),
     { ...shared, metrics: gatewayMetrics(metrics), ...ports },
     (socket, { raw: _, ...info }) => {
       infos.push(info)

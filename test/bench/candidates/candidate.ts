@@ -28,6 +28,8 @@ export interface RunningCandidate extends AsyncDisposable {
   pid: number
   httpPort: number
   httpsPort: number
+  /** The last of what it printed. */
+  output(): string
 }
 
 /** Starts a candidate on free ports, alone on its core. Resolves when its own processes listen on both. */
@@ -46,6 +48,7 @@ export async function startCandidate(candidate: Candidate, site: Site): Promise<
     pid: program.pid,
     httpPort,
     httpsPort,
+    output: program.output,
     [Symbol.asyncDispose]: () => program[Symbol.asyncDispose](),
   }
 }

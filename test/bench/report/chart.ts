@@ -29,7 +29,7 @@ export function chart(result: DataplaneResult): string {
     `<style>${style}</style>`,
     `<rect class="ground" width="${width}" height="${bottom + 44}" rx="6"/>`,
     '<text class="head" x="20" y="30">CPU per request, divided by that of nginx</text>',
-    '<text class="quiet" x="20" y="48">shorter is cheaper; line: 95 % interval; mark: goal</text>',
+    '<text class="quiet" x="20" y="48">shorter is cheaper; violet mark: goal; green: met, orange: missed; thin line: 95 % interval</text>',
     ...ticks.map(
       (tick) =>
         `<line class="${tick === 1 ? 'one' : 'grid'}" x1="${x(tick)}" x2="${x(tick)}" y1="${top}" y2="${bottom}"/>` +

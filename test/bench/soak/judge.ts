@@ -10,6 +10,8 @@ export interface Outcome {
   bytes: number
   wrongBytes: number
   error?: string
+  /** An error that no lost host explains: the client was left hanging, or got a status that blames somebody else. */
+  inexcusable?: boolean
   /** The gateway must cover the loss of a host: an idempotent request with a small answer. */
   mustSurviveHosts: boolean
 }
@@ -19,11 +21,17 @@ export interface Outcome {
  * host although it began after the kill.
  */
 const afterKillMs = 500
+/** A killed host's connections are reset at once; a client that hears of it later was left hanging. */
+const feltMs = 5_000
 
-/** An error is explained when a host was killed while the exchange was under way, and the exchange cannot be repeated by the gateway. */
+/**
+ * An error is explained when a host was killed while the exchange was under way, the error followed soon, and the exchange cannot be
+ * repeated by the gateway.
+ */
 export function isExplained(outcome: Outcome, killedAt: readonly number[]): boolean {
-  if (outcome.mustSurviveHosts) return false
-  return killedAt.some((kill) => kill + afterKillMs >= outcome.startedAt && kill <= outcome.endedAt)
+  if (outcome.mustSurviveHosts || outcome.inexcusable) return false
+  const { startedAt, endedAt } = outcome
+  return killedAt.some((kill) => kill + afterKillMs >= startedAt && kill <= endedAt && endedAt <= kill + feltMs)
 }
 
 const growthShareMax = 0.1

@@ -24,12 +24,27 @@ export interface Scenario {
   run(target: Target, seed: number, comparison: Comparison): Promise<void>
 }
 
-const answerMs = 30_000
+/** No answer here takes longer than a second; this is far beyond what a busy machine adds. */
+const answerMs = 15_000
 const uploadBytes = 40_000
 const slowPartMs = 20
 const agents = {
   plain: new http.Agent({ keepAlive: true }),
   tls: new https.Agent({ keepAlive: true, rejectUnauthorized: false, servername: siteName }),
+}
+
+/** A failure that the loss of a host does not explain. */
+export class InexcusableError extends Error {}
+
+/** Who loses a host hears of it at once. */
+const silence = (): Error => new InexcusableError(`silent for ${answerMs} ms`)
+
+/** What a gateway may say when it has lost a host and cannot ask another. */
+const lostHostStatuses = [502, 503, 504]
+
+function refusal(status: number): Error {
+  const text = `status ${status}`
+  return lostHostStatuses.includes(status) ? new Error(text) : new InexcusableError(text)
 }
 
 const nothing = (): Buffer => Buffer.alloc(0)
@@ -92,12 +107,12 @@ function ask(
           rejectUnauthorized: false,
         })
   const response = new Promise<IncomingMessage>((resolve, reject) => {
-    request.on('timeout', () => request.destroy(new Error(`silent for ${answerMs} ms`)))
+    request.on('timeout', () => request.destroy(silence()))
     request.on('error', reject)
     request.on('response', (found) => {
       if (found.statusCode === 200) return resolve(found)
       found.resume()
-      reject(new Error(`status ${found.statusCode}`))
+      reject(refusal(found.statusCode ?? 0))
     })
   })
   // Whoever writes the body waits for that first; a failure meanwhile must not count as unhandled.
@@ -165,7 +180,7 @@ function askHttp2(target: Target, seed: number, comparison: Comparison): Promise
   const stream = session.request({ ':path': `/small/${seed}`, ':authority': siteName })
   return new Promise((resolve, reject) => {
     let status = 0
-    stream.setTimeout(answerMs, () => stream.destroy(new Error(`silent for ${answerMs} ms`)))
+    stream.setTimeout(answerMs, () => stream.destroy(silence()))
     stream.on('response', (head) => {
       status = Number(head[':status'])
     })
@@ -175,7 +190,7 @@ function askHttp2(target: Target, seed: number, comparison: Comparison): Promise
     stream.on('error', reject)
     stream.on('close', () => reject(new Error(`the stream closed with code ${stream.rstCode}`)))
     stream.on('end', () => {
-      if (status !== 200) return reject(new Error(`status ${status}`))
+      if (status !== 200) return reject(refusal(status))
       comparison.end()
       resolve()
     })
@@ -201,13 +216,13 @@ function exchangeMessages(target: Target, seed: number, comparison: Comparison):
     const send = (): void => {
       socket.write(textFrame(seededBytes(seed + sent++, partBytes), seededBytes(seed, 4)))
     }
-    const fail = (why: string): void => {
+    const fail = (why: Error): void => {
       socket.destroy()
-      reject(new Error(why))
+      reject(why)
     }
-    socket.setTimeout(answerMs, () => fail(`silent for ${answerMs} ms`))
-    socket.on('error', ({ message }) => fail(message))
-    socket.on('close', () => fail('the WebSocket was cut'))
+    socket.setTimeout(answerMs, () => fail(silence()))
+    socket.on('error', fail)
+    socket.on('close', () => fail(new Error('the WebSocket was cut')))
     socket.once('secureConnect', () => {
       const key = seededBytes(seed, 16).toString('base64')
       const fields = `Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${key}\r\n`
@@ -219,7 +234,7 @@ function exchangeMessages(target: Target, seed: number, comparison: Comparison):
         const end = rest.indexOf('\r\n\r\n')
         if (end < 0) return
         const line = rest.toString('latin1', 0, rest.indexOf('\r\n'))
-        if (!line.startsWith('HTTP/1.1 101')) return fail(`status ${line.split(' ')[1]}`)
+        if (!line.startsWith('HTTP/1.1 101')) return fail(refusal(Number(line.split(' ')[1])))
         isOpen = true
         rest = rest.subarray(end + 4)
         return send()

@@ -7,13 +7,14 @@ export interface SoakCounts {
   /** Errors that the run itself caused: a host was killed under an exchange that cannot be repeated. */
   explainedErrors: number
   unexplainedErrors: number
-  /** The first few unexplained errors and wrong answers. */
-  examples: string[]
+  /** Unexplained errors and wrong answers, each kind with how often it was seen; the first few kinds. */
+  problems: Record<string, number>
   /** Exchanges by kind of client. */
   scenarios: Record<string, number>
 }
 
-const examplesMax = 10
+/** A gateway that is broken fails in many words; the first few kinds tell enough. */
+const problemsMax = 20
 
 /** Counts outcomes as they come, so that a run of days takes no more memory than one of minutes. */
 export class SoakTally {
@@ -23,7 +24,7 @@ export class SoakTally {
     wrongBytes: 0,
     explainedErrors: 0,
     unexplainedErrors: 0,
-    examples: [],
+    problems: {},
     scenarios: {},
   }
   readonly #killedAt: readonly number[]
@@ -39,13 +40,13 @@ export class SoakTally {
     counts.bytes += outcome.bytes
     counts.wrongBytes += outcome.wrongBytes
     counts.scenarios[outcome.scenario] = (counts.scenarios[outcome.scenario] ?? 0) + 1
-    if (outcome.wrongBytes > 0) this.#example(`${outcome.scenario}: ${outcome.wrongBytes} wrong bytes`)
+    if (outcome.wrongBytes > 0) this.#problem(`${outcome.scenario}: wrong bytes`)
     if (outcome.error === undefined) return
     if (isExplained(outcome, this.#killedAt)) {
       counts.explainedErrors++
     } else {
       counts.unexplainedErrors++
-      this.#example(`${outcome.scenario}: ${outcome.error}`)
+      this.#problem(`${outcome.scenario}: ${outcome.error}`)
     }
   }
 
@@ -54,7 +55,9 @@ export class SoakTally {
     return requests > 0 && wrongBytes === 0 && unexplainedErrors === 0
   }
 
-  #example(text: string): void {
-    if (this.counts.examples.length < examplesMax) this.counts.examples.push(text)
+  #problem(text: string): void {
+    const { problems } = this.counts
+    if (problems[text] !== undefined || Object.keys(problems).length < problemsMax)
+      problems[text] = (problems[text] ?? 0) + 1
   }
 }

@@ -3,7 +3,7 @@ import { connect } from 'node:tls'
 import { siteName } from '../content.ts'
 import { Comparison } from './compare.ts'
 import type { Outcome } from './judge.ts'
-import { closeClients, type Scenario, scenarios, type Target } from './scenarios.ts'
+import { closeClients, InexcusableError, type Scenario, scenarios, type Target } from './scenarios.ts'
 
 /** Between two exchanges of a client: leaves the machine air, so that what is tested is the gateway and not a full queue. */
 const pauseMs = 5
@@ -42,11 +42,12 @@ export class Traffic {
 async function exchange(scenario: Scenario, target: Target, seed: number): Promise<Outcome> {
   const comparison = new Comparison(scenario.expected(seed))
   const startedAt = performance.now()
-  let error: string | undefined
+  let [error, inexcusable]: [string | undefined, boolean] = [undefined, false]
   try {
     await scenario.run(target, seed, comparison)
   } catch (thrown) {
     error = thrown instanceof Error ? thrown.message : String(thrown)
+    inexcusable = thrown instanceof InexcusableError
   }
   return {
     scenario: scenario.name,
@@ -54,7 +55,7 @@ async function exchange(scenario: Scenario, target: Target, seed: number): Promi
     endedAt: performance.now(),
     bytes: comparison.bytes,
     wrongBytes: comparison.wrongBytes,
-    ...(error === undefined ? {} : { error }),
+    ...(error === undefined ? {} : { error, inexcusable }),
     mustSurviveHosts: scenario.mustSurviveHosts ?? false,
   }
 }
