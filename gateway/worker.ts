@@ -22,6 +22,7 @@ import { SiteRates } from './guard/site-rates.ts'
 import { clientCas } from './listen/client-cas.ts'
 import { Connections } from './listen/connections.ts'
 import { Door } from './listen/door.ts'
+import { canReadInto } from './listen/read-into.ts'
 import { createHttp2Context } from './listen/http2/ports.ts'
 import { type ListenContext, type Settings, settingsOf } from './listen/listen-context.ts'
 import { createPlainListener } from './listen/plain-listener.ts'
@@ -104,6 +105,8 @@ export async function startWorker(config: GatewayConfig, ports: WorkerPorts): Pr
       },
     }),
   )
+  if (!(await canReadInto()))
+    log.warn('this Node gives accepted sockets no buffer of ours: requests cost somewhat more memory and time')
   const door = new Door({ settings, wheel, clock, clients, memory, metrics })
   const admission = new Admission({ settings, clients, rates, memory, metrics, clock })
   const compressors = new Compressors(config.compression)
@@ -163,10 +166,7 @@ export async function startWorker(config: GatewayConfig, ports: WorkerPorts): Pr
     onDispose(async () => {
       const listening = servers.filter(({ listening }) => listening)
       if (config.listen.reusePort) await acceptQueued(listening)
-      const stopped = connections.stop(listening, settings.config.timeouts.drainMs)
-      // Handshakes in progress would hold the listener open.
-      tls[Symbol.dispose]()
-      await stopped
+      await connections.stop(listening, settings.config.timeouts.drainMs, tls)
     }),
   )
   const { host, reusePort } = config.listen

@@ -54,7 +54,7 @@ test('what was measured lies between the sample and what was, and fades to what 
   const ms = fc.double({ min: 0.1, max: 1e5, noNaN: true })
   fc.assert(
     fc.property(ms, ms, ms, fc.nat(1e6), (average, sample, typical, idleMs) => {
-      const next = averageWith(average, sample)
+      const next = averageWith(average, sample, idleMs)
       assert.ok(next >= Math.min(average, sample) && next <= Math.max(average, sample))
       const host = { latencyMs: average, measuredAtMs: 0, waiting: 0, waitingSinceMs: 0 }
       const expected = expectedMs(host, idleMs, typical, 5_000)

@@ -13,11 +13,10 @@ export interface Measured {
  * A new sample counts in the average by the time since the last one, over this time: hundreds a second must not make the average jump about
  * with each, and one in ten seconds must count. Slower ones count more, so that trouble is seen at once and forgotten gradually.
  */
-const slowerMs = Number(process.env.SL ?? 300)
-const fasterMs = Number(process.env.FA ?? 1_000)
-const shareMin = Number(process.env.SMIN ?? 0.02)
+const slowerMs = 300
+const fasterMs = 1_000
+const shareMin = 0.02
 const shareMax = 0.5
-const DEAD = Number(process.env.DEAD ?? 0.25)
 
 /**
  * How long the next answer may take. What was measured fades towards `typicalMs` while nobody measures: otherwise one slow answer would
@@ -31,7 +30,6 @@ export function expectedMs(host: Measured, nowMs: number, typicalMs: number, hal
   let ms = typicalMs
   if (host.latencyMs >= 0) ms += (host.latencyMs - typicalMs) * 2 ** ((host.measuredAtMs - nowMs) / halfLifeMs)
   if (host.waiting > 0) ms = Math.max(ms, nowMs - host.waitingSinceMs)
-  if (Math.abs(ms - typicalMs) < typicalMs * DEAD) ms = typicalMs
   return Math.max(1, ms)
 }
 

@@ -79,7 +79,7 @@ export class SeatLease implements Lease {
     const seat = this.#seat
     const program = this.#program
     this.#hasBegun = true
-    seat.progress(nowMs)
+    seat.answered(nowMs)
     seat.host.flowing++
     seat.check.answeredAtMs = nowMs
     // A start says nothing about how quick the host is once the program runs.
@@ -108,10 +108,11 @@ export class SeatLease implements Lease {
   /** No answer began. */
   #giveUp(verdict: Verdict, nowMs: number): void {
     const seat = this.#seat
-    seat.progress(nowMs)
+    seat.gaveUp()
     const waitedMs = nowMs - this.#startedMs
-    // It would have taken this long at least. A refusal is quick, and says nothing about how quick answers are.
-    if (verdict !== 'failed' || this.#wasCold || waitedMs <= seat.latencyMs) return
+    // It would have taken this long at least: a client that left, or a second request that was quicker, says so too. A refusal is quick, and
+    // says nothing about how quick answers are.
+    if (verdict === 'refused' || this.#wasCold || waitedMs <= seat.latencyMs) return
     seat.measure(waitedMs, nowMs, this.#program.typicalMs, this.#context.config.latencyHalfLifeMs)
   }
 

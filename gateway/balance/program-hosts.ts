@@ -56,14 +56,20 @@ export class Seat implements HostView, AttemptRecord, Verdict {
     this.host.waiting++
   }
 
-  /** An answer of its began, or an attempt ended without one: it does something, so the others wait anew. */
-  progress(nowMs: number): void {
+  /** A first byte came: it does something, so the others wait anew. */
+  answered(nowMs: number): void {
     this.waiting--
     this.host.waiting--
     this.waitingSinceMs = nowMs
   }
 
-  /** Notes a latency that was measured, or that an attempt which failed has waited at least. */
+  /** An attempt ended without an answer. */
+  gaveUp(): void {
+    this.waiting--
+    this.host.waiting--
+  }
+
+  /** Notes a latency: one that was measured, or what an attempt without an answer has waited at least. */
   measure(ms: number, nowMs: number, typicalMs: number, halfLifeMs: number): void {
     const faded = this.latencyMs < 0 ? -1 : expectedMs(this, nowMs, typicalMs, halfLifeMs)
     this.latencyMs = averageWith(faded, ms, nowMs - this.measuredAtMs)

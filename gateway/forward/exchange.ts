@@ -58,7 +58,7 @@ export interface AnswerHead {
 /** Whoever answers an exchange: gets the request's body and hears of the client. Never called after the exchange is over. */
 export interface RequestSink {
   /**
-   * A part of the body, or of a WebSocket's bytes. It stays valid and unchanged, so it may be kept.
+   * A part of the body, or of a WebSocket's bytes. Valid during the call only: whoever keeps it copies it.
    * @returns false to get no more until `resumeBody` is called
    */
   onBody(part: Buffer): boolean
@@ -128,7 +128,8 @@ export abstract class Exchange {
 
   /**
    * The whole body, when it lies in memory already and nobody has read of it: then the request can be sent in one write.
-   * It counts as read afterwards; `onBodyEnd` is not called. Undefined when the body is not (wholly) there.
+   * It counts as read afterwards; `onBodyEnd` is not called. Valid during the call that handed the exchange out, like any part.
+   * Undefined when the body is not (wholly) there.
    */
   abstract takeWholeBody(): Buffer | undefined
 

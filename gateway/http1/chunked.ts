@@ -1,5 +1,6 @@
 import { CR, hexValue, inValue, LF, tokenLower } from './bytes.ts'
 import { type FieldBlock, releaseBlock, takeBlock } from './field-block.ts'
+import { Field } from './known-fields.ts'
 import { needMore, Refusal, scanFields } from './scan-fields.ts'
 
 /** Bytes of chunk extensions in one body. They are read and thrown away; nobody sends any, and endless ones are an attack. */
@@ -10,7 +11,18 @@ const trailerFieldsMax = 64
 /** Digits of a chunk size: 2^40 bytes in one chunk are plenty, and every value stays exact as a number. */
 const sizeDigitsMax = 10
 
-const State = { size: 0, extension: 1, quoted: 2, quotedPair: 3, sizeEnd: 4, data: 5, dataEnd: 6, dataEnd2: 7, trailers: 8, done: 9 } as const
+const State = {
+  size: 0,
+  extension: 1,
+  quoted: 2,
+  quotedPair: 3,
+  sizeEnd: 4,
+  data: 5,
+  dataEnd: 6,
+  dataEnd2: 7,
+  trailers: 8,
+  done: 9,
+} as const
 
 /**
  * Reads a chunked body piece by piece, wherever it is cut. Only CR LF ends a line, sizes are bounded, extensions must be well-formed and
@@ -169,7 +181,7 @@ export class ChunkedDecoder {
     const block = takeBlock()
     block.reset(section)
     const next = scanFields(section, 0, section.length, block, trailerFieldsMax)
-    if (next > 0 && next <= trailerBytesMax) {
+    if (next > 0 && next <= trailerBytesMax && !frames(block)) {
       if (block.count > 0) this.trailers = block
       else releaseBlock(block)
       this.#state = State.done
@@ -181,6 +193,11 @@ export class ChunkedDecoder {
     this.#section = section
     return next === needMore ? end : Refusal.badChunk
   }
+}
+
+/** Whether trailers would say how long the message is, which somebody behind us might believe. Other forbidden ones are dropped. */
+function frames(trailers: FieldBlock): boolean {
+  return trailers.find(Field.contentLength) >= 0 || trailers.find(Field.transferEncoding) >= 0
 }
 
 const Ext = { name: 0, inName: 1, value: 2, inValue: 3, afterValue: 4 } as const

@@ -31,6 +31,16 @@ export class ScannedRequest implements RequestHead {
   /** The client waits for a 100 before it sends the body (RFC 9110 §10.1.1). */
   expectsContinue = false
 
+  /** Copies the head out of the buffer it was read into, which is read into again. `[start, end)` is where it stands. */
+  keep(bytes: Buffer, start: number, end: number): void {
+    if (this.fields.bytes !== bytes) return
+    const own = Buffer.allocUnsafe(end - start)
+    bytes.copy(own, 0, start, end)
+    this.fields.moveTo(own, -start)
+    this.pathStart -= start
+    this.pathEnd -= start
+  }
+
   release(): void {
     releaseBlock(this.fields)
   }
@@ -63,7 +73,11 @@ export function scanRequest(
   limits: HeadLimits,
 ): number {
   // One empty line before a request is let pass (RFC 9112 §2.2): old clients end their bodies with it.
-  let at = bytes[start] === CR && start + 1 < end && bytes[start + 1] === LF ? start + 2 : start
+  let at = start
+  if (bytes[at] === CR) {
+    if (at + 1 >= end) return needMore
+    if (bytes[at + 1] === LF) at += 2
+  }
   const lineStart = at
   while (at < end && inMethod(bytes[at] as number)) at++
   if (at - lineStart > longestMethod) return Refusal.badMethod

@@ -28,6 +28,8 @@ export const Kind = {
   badValue: 0x2000,
   /** The value of `:path` is neither a path of visible ASCII nor `*`. Worth an answer rather than a bare reset. */
   badPath: 0x4000,
+  /** The value of `:path` has a percent sign or two dots side by side: it may climb, and is worth a closer look. */
+  riskyPath: 0x8000,
 } as const
 
 /** What a name alone tells; the rest is of the value. */
@@ -108,8 +110,17 @@ function all(bytes: Uint8Array, start: number, end: number, wanted: number): boo
 function pathFault(bytes: Uint8Array, start: number, end: number): number {
   if (start === end) return Kind.badValue
   const first = bytes[start]
-  const begins = first === 0x2f || (first === 0x2a && end === start + 1)
-  return begins && all(bytes, start, end, inPath) ? 0 : Kind.badPath
+  if (first !== 0x2f && !(first === 0x2a && end === start + 1)) return Kind.badPath
+  let common = inPath
+  let risky = 0
+  let last = 0
+  for (let i = start; i < end; i++) {
+    const byte = bytes[i] as number
+    common &= classes[byte] as number
+    if (byte === 0x25 || (byte === 0x2e && last === 0x2e)) risky = Kind.riskyPath
+    last = byte
+  }
+  return common === 0 ? Kind.badPath : risky
 }
 
 function isStatus(bytes: Uint8Array, start: number, end: number): boolean {

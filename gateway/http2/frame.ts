@@ -71,7 +71,7 @@ export function writeUint32(out: Uint8Array, at: number, value: number): number 
 
 /** Reads 32 bits as an unsigned number. */
 export function readUint32(bytes: Uint8Array, at: number): number {
-  return readUint31(bytes, at) + (bytes[at] as number & 0x80) * 0x100_0000
+  return readUint31(bytes, at) + ((bytes[at] as number) >>> 7) * 0x8000_0000
 }
 
 /** Reads 31 bits; the top bit is reserved and ignored (RFC 9113 §4.1, §6.9). */

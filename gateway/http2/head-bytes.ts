@@ -1,3 +1,5 @@
+import { poison } from '../http1/message-socket.ts'
+
 /** Room of a pooled buffer: the head of nearly every request or answer fits. */
 const pooledBytes = 2_048
 /** Buffers kept for reuse: at most 2 MiB. */
@@ -12,5 +14,6 @@ export function takeHeadBytes(length: number): Buffer {
 
 /** Gives a buffer back; nobody may look at it afterwards. */
 export function releaseHeadBytes(bytes: Buffer): void {
+  if (poison.on) bytes.fill(poison.byte)
   if (bytes.length === pooledBytes && pool.length < pooledMax) pool.push(bytes)
 }

@@ -1,3 +1,4 @@
+import { poison } from '../http1/message-socket.ts'
 import { frameHeadBytes, framePayloadMax } from './frame.ts'
 
 /** Where the bytes of a connection go. */
@@ -185,5 +186,6 @@ const none = Buffer.alloc(0)
 
 function release(slab: Slab): void {
   slab.length = 0
+  if (poison.on) slab.bytes.fill(poison.byte)
   if (pool.length < slabsMax) pool.push(slab)
 }

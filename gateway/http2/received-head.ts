@@ -39,6 +39,8 @@ export class ReceivedHead {
   malformed = false
   /** The value of `:path` is no path. */
   badPath = false
+  /** The path is to be looked at for segments that climb. */
+  riskyPath = false
   pathTooLong = false
   tooLarge = false
   tooMany = false
@@ -75,6 +77,7 @@ export class ReceivedHead {
     this.end = 0
     this.malformed = false
     this.badPath = false
+    this.riskyPath = false
     this.pathTooLong = false
     this.tooLarge = false
     this.tooMany = false
@@ -172,6 +175,7 @@ export class ReceivedHead {
   #admitPath(kind: number, valueBytes: number): boolean {
     this.pathTooLong = valueBytes > this.#limits.uriBytesMax
     this.badPath = (kind & Kind.badPath) !== 0
+    this.riskyPath = (kind & Kind.riskyPath) !== 0
     return !this.pathTooLong && !this.badPath
   }
 

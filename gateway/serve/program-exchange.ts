@@ -13,6 +13,7 @@ import { dropNominated } from '../http1/connection-options.ts'
 import { type FieldBlock, releaseBlock } from '../http1/field-block.ts'
 import { dropToHost, Field } from '../http1/known-fields.ts'
 import type { HostAnswer, HostRequest } from '../upstream/host-stream.ts'
+import { keepBody, letGoBody } from './kept-bodies.ts'
 import { type Failed, ProgramAttempt } from './program-attempt.ts'
 import { proxyPreface } from './proxy-preface.ts'
 import type { ProgramPorts } from './serve-program.ts'
@@ -94,8 +95,11 @@ export class ProgramExchange implements RequestSink, HostRequest, AnswerFeeder {
     ports.balancer.budget.countRequest()
     exchange.listen(this)
     if (bodyBytes === 0) return this.#attempt()
-    this.#body = exchange.takeWholeBody()
-    if (this.#body) return this.#attempt()
+    const whole = exchange.takeWholeBody()
+    if (whole) {
+      this.#body = keepBody(whole)
+      return this.#attempt()
+    }
     if (bodyBytes > 0 && bodyBytes <= ports.settings.config.limits.replayBytesMax) {
       // Small bodies are kept, so that a host that is full or gone does not lose them.
       this.#parts = []
@@ -109,7 +113,7 @@ export class ProgramExchange implements RequestSink, HostRequest, AnswerFeeder {
 
   onBody(part: Buffer): boolean {
     if (this.#parts) {
-      this.#parts.push(part)
+      this.#parts.push(Buffer.from(part))
       return true
     }
     if (this.upgrade && this.#isTooMuch(part.length)) return true
@@ -131,6 +135,7 @@ export class ProgramExchange implements RequestSink, HostRequest, AnswerFeeder {
   onClientGone(): void {
     this.#end()
     this.#abandonAll()
+    this.#dropBody()
     this.ports.metrics.attemptCells.gone.add()
   }
 
@@ -295,6 +300,7 @@ export class ProgramExchange implements RequestSink, HostRequest, AnswerFeeder {
   /** The attempt answers; another one that is under way is not needed any more. */
   #wins(attempt: ProgramAttempt): void {
     this.#relaying = true
+    this.#dropBody()
     this.#hedgeTimer?.[Symbol.dispose]()
     const other = attempt === this.#current ? this.#slower : this.#current
     this.#current = attempt
@@ -367,8 +373,15 @@ export class ProgramExchange implements RequestSink, HostRequest, AnswerFeeder {
     if (this.exchange.over) this.#shaped?.destroy()
   }
 
+  /** The request will not be sent again. */
+  #dropBody(): void {
+    if (this.#body) letGoBody(this.#body)
+    this.#body = undefined
+  }
+
   #giveUp(): void {
     const { exchange, ports } = this
+    this.#dropBody()
     this.#end()
     if (exchange.over) return
     if (this.#failure) return ports.fail(exchange, this.#failure)

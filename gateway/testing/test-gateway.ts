@@ -54,7 +54,7 @@ export async function startTestGateway(
     // In this process, so that tests can reach into it; a fleet costs a second.
     workers: 0,
     ...config,
-    listen: { host: '127.0.0.1', httpPort: 0, httpsPort: 0 },
+    listen: { ...config.listen, host: '127.0.0.1', httpPort: 0, httpsPort: 0 },
     admin: { host: '127.0.0.1', port: 0 },
     timeouts: { drainMs: 500, ...config.timeouts },
   })

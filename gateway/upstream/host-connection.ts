@@ -86,7 +86,7 @@ export class HostConnection extends MessageSocket implements HostStream {
     this.#phase = 'head'
     const joined = body !== undefined && body.length <= joinedBytesMax
     const more = this.#sendHead(request, joined ? body : undefined)
-    const all = body !== undefined && !joined ? this.#sendPart(body) : more
+    const all = body !== undefined && !joined ? this.#sendOwn(body) : more
     if (last) this.#sent()
     // While the body flows the client's own deadline counts.
     else this.pool.wheel.clear(this)
@@ -96,7 +96,7 @@ export class HostConnection extends MessageSocket implements HostStream {
   write(part: Buffer): boolean {
     if (this.#phase === 'tunnel') {
       this.#tunnelMoved()
-      return this.writeOwned(part)
+      return this.writeOwned(Buffer.from(part))
     }
     return this.#phase === 'closed' ? true : this.#sendPart(part)
   }
@@ -235,7 +235,12 @@ export class HostConnection extends MessageSocket implements HostStream {
     return at
   }
 
+  /** A part that its giver wants back: it is copied, since the host takes it when it likes. */
   #sendPart(part: Buffer): boolean {
+    return this.#sendOwn(Buffer.from(part))
+  }
+
+  #sendOwn(part: Buffer): boolean {
     if (this.#request?.bodyBytes !== -1) return this.writeOwned(part)
     const line = Buffer.allocUnsafe(12)
     return this.writeFramed(line.subarray(0, writeChunkSize(line, 0, part.length)), part, lineEnd)

@@ -6,8 +6,8 @@ import { poison } from '../http1/message-socket.ts'
 import { HostConnection } from './host-connection.ts'
 import type { AnswerSink, HostStream } from './host-stream.ts'
 
-/** Idle connections kept per host. More than this many requests at a time come and go with their bursts. */
-const idleMax = 128
+/** Idle connections kept per host: as many as a burst of HTTP/2 streams uses at once. Their buffers cost what was read into them, mostly a page. */
+const idleMax = 512
 /** What is read from a host at once. One such buffer for each connection: bodies pass through it without a copy. */
 const readBytes = 65_536
 

@@ -74,10 +74,10 @@ export interface HostStream {
    * Sends the head, with the first part of the body in the same write.
    * @param last - true when `body` is all there is
    * Nothing is sent before the connection stands: until then `onHostFailed` says `refused`, and the request may go elsewhere.
-   * @returns false when the rest of the body has to wait for `onHostDrain`. Memory of `body` stays the stream's until it is sent
+   * @returns false when the rest of the body has to wait for `onHostDrain`. `body` must not change until the answer begins
    */
   send(request: HostRequest, body: Buffer | undefined, last: boolean): boolean
-  /** A part of the body, or of a WebSocket. Returns as `send` does. */
+  /** A part of the body, or of a WebSocket; copied during the call. Returns as `send` does. */
   write(part: Buffer): boolean
   end(trailers?: FieldBlock): void
   resumeAnswer(): void

@@ -30,6 +30,14 @@ export interface GatewaySetup {
 
 /** One client address sends all the load, which in the world would be an attack: these limits are lifted, not switched off. */
 const liftedLimits = { connectionsMax: 20_000 }
+const most = 10_000_000
+const liftedClients = {
+  connectionsPerAddressMax: most,
+  handshakesPerSecond: most,
+  handshakesBurst: most,
+  requestsPerSecond: most,
+  requestsBurst: most,
+}
 
 /** Configuration that switches features off, for the feature tax. */
 const bareConfig = {}
@@ -50,7 +58,8 @@ const configAfter = (reloads: number): GatewayConfig =>
     listen: { host: '127.0.0.1', httpPort: setup.httpPort, httpsPort: setup.httpsPort, plainSites: true },
     admin: { host: '127.0.0.1', port: setup.adminPort },
     limits: liftedLimits,
-    timeouts: { keepAliveMs: 65_000 + reloads },
+    clients: liftedClients,
+    timeouts: { keepAliveMs: 65_000 + reloads, drainMs: 500 },
     ...(process.env.LASTMILE_BENCH_BARE === '1' ? bareConfig : {}),
   })
 

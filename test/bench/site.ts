@@ -1,11 +1,11 @@
 import { chmodSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { freePort } from '../../core/free-port.ts'
 import { selfSigned } from '../../gateway/testing/self-signed.ts'
 import { bigBody, siteName, smallBody } from './content.ts'
 import { listensOn, processTree } from './measure/process-tree.ts'
 import { findProgram, type Program, removeAtExit, startProgram } from './programs.ts'
+import { uniquePort } from './unique-port.ts'
 
 /** What all candidates of a run share. */
 export interface Site extends AsyncDisposable {
@@ -34,10 +34,10 @@ export async function openSite(options: { origin?: 'own' } = {}): Promise<Site> 
     writeFileSync(join(folder, name), text)
     return join(folder, name)
   }
-  const ownPort = await freePort()
+  const ownPort = await uniquePort()
   stack.use(await startOwnOrigin(ownPort))
   const nginx = options.origin === 'own' ? undefined : findProgram('nginx')
-  const originPort = nginx ? await freePort() : ownPort
+  const originPort = nginx ? await uniquePort() : ownPort
   if (nginx) {
     mkdirSync(join(folder, 'origin'))
     file('origin/big.bin', bigBody)

@@ -1,5 +1,4 @@
 import { parseArgs } from 'node:util'
-import { freePort } from '../../core/free-port.ts'
 import type { GatewaySetup } from './gateway-program.ts'
 import { processTree, residentBytes } from './measure/process-tree.ts'
 import { type Program, startProgram } from './programs.ts'
@@ -8,6 +7,7 @@ import { SoakHosts } from './soak/hosts.ts'
 import { isFlat, slope } from './soak/judge.ts'
 import { type SoakCounts, SoakTally } from './soak/tally.ts'
 import { findAbilities, Traffic } from './soak/traffic.ts'
+import { uniquePort } from './unique-port.ts'
 
 const usage = `Usage: npm run -s bench -- soak [--minutes N] [--json]
 
@@ -68,8 +68,8 @@ export async function soak(minutes: number): Promise<SoakResult> {
   await using site = await openSite({ origin: 'own' })
   await using hosts = await SoakHosts.start(hostCount)
   const setup: GatewaySetup = {
-    httpPort: await freePort(),
-    httpsPort: await freePort(),
+    httpPort: await uniquePort(),
+    httpsPort: await uniquePort(),
     adminPort: 0,
     origins: hosts.origins,
     certificateFile: site.certificateFile,

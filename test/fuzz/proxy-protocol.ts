@@ -8,25 +8,19 @@ import {
   proxyWrittenBytesMax,
   writeProxyHeader,
 } from '../../gateway/listen/proxy-protocol.ts'
+import { mutate } from './mutate.ts'
+import { Picker } from './pick.ts'
+import type { FuzzTarget } from './target.ts'
 
 /** PROXY headers, valid and damaged: nothing throws, every prefix is consistent, and what is read is written back the same. */
-export const target = {
+export const target: FuzzTarget = {
   name: 'proxy-protocol',
-  /**
-   * @param goOn - asked before every case: a count or a deadline
-   * @returns how many cases were run
-   * @throws AssertionError with the input in hex when a property does not hold
-   */
-  run(random: Random, goOn: (cases: number) => boolean): number {
-    let cases = 0
-    for (; goOn(cases); cases++) checkProxyHeader(makeInput(random))
-    return cases
-  },
-  /** One input from a corpus. */
+  secondsMax: 5,
+  make: makeInput,
   check: checkProxyHeader,
 }
 
-function checkProxyHeader(input: Buffer): void {
+function checkProxyHeader(input: Buffer): string {
   const shown = input.toString('hex')
   const whole = parseProxyHeader(input, 0, input.length)
   // The first answer other than "more" is final: more bytes never change it.
@@ -43,7 +37,9 @@ function checkProxyHeader(input: Buffer): void {
   const moved = parseProxyHeader(around, 6, 6 + input.length)
   assert.deepEqual(moved.kind === 'header' ? { ...moved, next: moved.next - 6 } : moved, whole, shown)
   if (whole.kind === 'more') assert.ok(input.length < proxyV2BytesMax, `waits beyond the limit: ${shown}`)
-  if (whole.kind === 'header') checkAgain(whole, input.length, shown)
+  if (whole.kind !== 'header') return whole.kind
+  checkAgain(whole, input.length, shown)
+  return `header ${whole.version} ${whole.command} ${whole.addresses ? 'addresses' : 'none'}`
 }
 
 function checkAgain(header: ProxyHeader & { kind: 'header' }, length: number, shown: string): void {
@@ -79,8 +75,10 @@ const pieces = [...words, '1.2.3.4', '::', '::1', '::ffff:1.2.3.4', '%', '\0', '
   Buffer.from(text, 'latin1'),
 )
 
-function makeInput(random: Random): Buffer {
-  const pick = (below: number): number => Math.floor(random.float() * below)
+function makeInput(random: Random, seeds: readonly Buffer[]): Buffer {
+  const picker = new Picker(random)
+  if (seeds.length > 0 && picker.oneIn(4)) return mutate(picker, picker.of(seeds), pieces, seeds)
+  const pick = (below: number): number => picker.below(below)
   if (pick(4) === 0)
     return Buffer.concat(Array.from({ length: 1 + pick(12) }, () => pieces[pick(pieces.length)] as Buffer))
   const out = Buffer.alloc(proxyWrittenBytesMax + 64)

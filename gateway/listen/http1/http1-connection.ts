@@ -17,6 +17,7 @@ const lingerBytesMax = 262_144
 type Phase = 'fresh' | 'idle' | 'head' | 'exchange' | 'linger' | 'closed'
 
 const lf = 0x0a
+const nothing = Buffer.alloc(0)
 
 /** One client's HTTP/1 connection: reads heads, hands exchanges out one after the other, keeps the deadlines. */
 export class Http1Connection extends MessageSocket implements OpenConnection {
@@ -26,6 +27,11 @@ export class Http1Connection extends MessageSocket implements OpenConnection {
   /** Received but not consumed: the beginning of a head, a body nobody reads yet, or the next request of a client that pipelines. */
   pending: Buffer | undefined = undefined
   pendingAt = 0
+  /** Reading has been stopped. */
+  paused = false
+  #rest: Buffer = nothing
+  #restAt = 0
+  #restEnd = 0
   #phase: Phase = 'fresh'
   #consuming = false
   #ended = false
@@ -46,20 +52,26 @@ export class Http1Connection extends MessageSocket implements OpenConnection {
     return this.#phase === 'idle' || this.#phase === 'fresh'
   }
 
-  onData(chunk: Buffer): void {
+  /** Nothing has been asked yet. */
+  get settling(): boolean {
+    return this.#phase === 'fresh'
+  }
+
+  /** Bytes came. They lie in a buffer that is read into again: what is to be kept is copied. */
+  onData(bytes: Buffer, start: number, end: number): void {
     switch (this.#phase) {
       case 'exchange':
-        return this.#exchangeData(chunk)
+        return this.#exchangeData(bytes, start, end)
       case 'linger':
-        this.#lingered += chunk.length
+        this.#lingered += end - start
         if (this.#lingered > lingerBytesMax) this.destroy()
         return
       case 'closed':
         return
       case 'head':
-        return this.#headData(chunk)
+        return this.#headData(bytes, start, end)
       default:
-        this.consume(chunk, 0)
+        this.consume(bytes, start, end)
     }
   }
 
@@ -110,19 +122,19 @@ export class Http1Connection extends MessageSocket implements OpenConnection {
     this.context.wheel.set(this, lingerMs)
     // The socket is read on until the other side closes too: closing over unread bytes would reset it, and the answer might be lost.
     this.socket.end()
-    this.socket.resume()
+    this.resume()
     if (this.#ended) this.socket.destroySoon()
   }
 
   /** Reads what was received: requests one after the other, until one is under way or the bytes are used up. */
-  consume(bytes: Buffer, at: number): void {
+  consume(bytes: Buffer, at: number, end: number): void {
     this.#consuming = true
     const { config } = this.context.settings
     for (;;) {
       const head = (this.#spare ??= new ScannedRequest())
-      const next = scanRequest(bytes, at, bytes.length, head, config.limits)
+      const next = scanRequest(bytes, at, end, head, config.limits)
       if (next === needMore) {
-        this.#awaitHead(at === 0 ? bytes : bytes.subarray(at))
+        this.#awaitHead(Buffer.from(bytes.subarray(at, end)))
         break
       }
       if (next < 0) {
@@ -130,15 +142,41 @@ export class Http1Connection extends MessageSocket implements OpenConnection {
         break
       }
       this.#spare = undefined
-      this.pending = next < bytes.length ? bytes : undefined
-      this.pendingAt = next
+      head.keep(bytes, at, next)
+      // What follows stays where it is for the length of the call: nearly always it is the body, which goes on at once.
+      this.#rest = bytes
+      this.#restAt = next
+      this.#restEnd = end
       this.#begin(head)
-      if (this.exchange || this.#phase !== 'idle' || !this.pending) break
-      bytes = this.pending
-      at = this.pendingAt
-      this.pending = undefined
+      if (this.#restAt < this.#restEnd && this.#phase !== 'idle') this.#keepRest()
+      if (this.exchange || this.#phase !== 'idle' || this.#restAt >= this.#restEnd) break
+      at = this.#restAt
+      end = this.#restEnd
+      bytes = this.#rest
     }
+    this.#rest = nothing
+    this.#restAt = 0
+    this.#restEnd = 0
     this.#consuming = false
+  }
+
+  /** Bytes that came behind the head and are not used yet. */
+  get restBytes(): number {
+    return this.pending ? this.pending.length - this.pendingAt : this.#restEnd - this.#restAt
+  }
+
+  /** Takes `count` of those bytes. They are valid during the call, or for good when they had been kept. */
+  takeRest(count: number): Buffer {
+    const { pending } = this
+    if (!pending) {
+      const start = this.#restAt
+      this.#restAt = start + count
+      return this.#rest.subarray(start, start + count)
+    }
+    const start = this.pendingAt
+    this.pendingAt = start + count
+    if (this.pendingAt === pending.length) this.pending = undefined
+    return pending.subarray(start, start + count)
   }
 
   /** The exchange is over, and the connection may go on. */
@@ -152,18 +190,30 @@ export class Http1Connection extends MessageSocket implements OpenConnection {
     const bytes = this.pending
     if (bytes) {
       this.pending = undefined
-      this.socket.resume()
-      this.consume(bytes, this.pendingAt)
-    } else if (this.socket.isPaused()) this.socket.resume()
+      this.resume()
+      this.consume(bytes, this.pendingAt, bytes.length)
+    } else this.resume()
   }
 
   /** Keeps bytes for later and stops reading: whoever sends faster than we take has to wait. */
-  stash(bytes: Buffer, at: number): void {
-    if (at >= bytes.length) return
-    const rest = at === 0 ? bytes : bytes.subarray(at)
+  stash(bytes: Buffer, start: number, end: number): void {
+    if (start >= end) return
+    const rest = Buffer.from(bytes.subarray(start, end))
     this.pending = this.pending ? Buffer.concat([this.pending.subarray(this.pendingAt), rest]) : rest
     this.pendingAt = 0
+    this.pause()
+  }
+
+  pause(): void {
+    if (this.paused) return
+    this.paused = true
     this.socket.pause()
+  }
+
+  resume(): void {
+    if (!this.paused) return
+    this.paused = false
+    this.socket.resume()
   }
 
   /** Answers a request that could not be read, and closes: where the next one would begin is unknown. */
@@ -208,23 +258,29 @@ export class Http1Connection extends MessageSocket implements OpenConnection {
     context.handle(exchange)
   }
 
-  #exchangeData(chunk: Buffer): void {
+  #exchangeData(bytes: Buffer, start: number, end: number): void {
     const exchange = this.exchange
-    if (!exchange || this.pending || !exchange.wantsData) return this.stash(chunk, 0)
-    exchange.onData(chunk, 0)
+    if (!exchange || this.pending || !exchange.wantsData) return this.stash(bytes, start, end)
+    exchange.onData(bytes, start, end)
   }
 
-  #headData(chunk: Buffer): void {
+  /** An exchange is under way that has not taken what came behind its head. */
+  #keepRest(): void {
+    if (this.#phase !== 'exchange') return
+    this.stash(this.#rest, this.#restAt, this.#restEnd)
+    this.#restAt = this.#restEnd
+  }
+
+  #headData(bytes: Buffer, start: number, end: number): void {
     const held = this.pending as Buffer
-    this.pending = undefined
-    const bytes = Buffer.concat([held, chunk])
+    const fresh = bytes.subarray(start, end)
+    const head = Buffer.concat([held, fresh])
     // Without a line end nothing new can be decided, except that it is too much: scanning again for every byte would cost the square.
     const { limits } = this.context.settings.config
-    if (!chunk.includes(lf) && bytes.length < limits.uriBytesMax) {
-      this.pending = bytes
-      return
-    }
-    this.consume(bytes, 0)
+    this.pending = head
+    if (!fresh.includes(lf) && head.length < limits.uriBytesMax) return
+    this.pending = undefined
+    this.consume(head, 0, head.length)
   }
 
   #awaitHead(bytes: Buffer): void {

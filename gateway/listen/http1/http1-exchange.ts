@@ -60,14 +60,14 @@ export class Http1Exchange extends Exchange {
 
   // --- what the connection tells
 
-  onData(bytes: Buffer, at: number): void {
+  onData(bytes: Buffer, start: number, end: number): void {
     this.#connection.context.wheel.set(this.#connection, this.#idleMs())
     if (this.#tunnel) {
-      if (!this.#sink.onBody(at === 0 ? bytes : bytes.subarray(at))) this.#pause()
+      if (!this.#sink.onBody(bytes.subarray(start, end))) this.#pause()
       return
     }
-    if (this.#chunks) this.#chunked(this.#chunks, bytes, at)
-    else this.#counted(bytes, at)
+    if (this.#chunks) this.#chunked(this.#chunks, bytes, start, end)
+    else this.#counted(bytes, start, end)
   }
 
   clientEnded(): void {
@@ -105,24 +105,20 @@ export class Http1Exchange extends Exchange {
 
   takeWholeBody(): Buffer | undefined {
     const connection = this.#connection
-    const { pending, pendingAt } = connection
     const length = this.#bodyLeft
-    if (length <= 0 || this.#reading || !pending || pending.length - pendingAt < length) return undefined
-    const body = pending.subarray(pendingAt, pendingAt + length)
-    connection.pendingAt = pendingAt + length
-    if (connection.pendingAt === pending.length) connection.pending = undefined
+    if (length <= 0 || this.#reading || connection.restBytes < length) return undefined
     this.#bodyLeft = 0
     this.#bodyEnded = true
     connection.context.wheel.set(connection, this.#idleMs())
-    return body
+    return connection.takeRest(length)
   }
 
   readBody(sink: RequestSink): void {
     this.#sink = sink
     if (this.#reading || this.#bodyEnded || this.over) return
     this.#reading = true
-    const { pending } = this.#connection
-    if (!pending && this.head.expectsContinue && !this.answered) this.#connection.sendOwned(continueLine)
+    if (this.#connection.restBytes === 0 && this.head.expectsContinue && !this.answered)
+      this.#connection.sendOwned(continueLine)
     this.#feed()
   }
 
@@ -228,28 +224,26 @@ export class Http1Exchange extends Exchange {
 
   // --- inside
 
-  #counted(bytes: Buffer, at: number): void {
-    const there = Math.min(this.#bodyLeft, bytes.length - at)
-    const next = at + there
-    this.#bodyLeft -= there
+  #counted(bytes: Buffer, start: number, end: number): void {
+    const next = Math.min(end, start + this.#bodyLeft)
+    this.#bodyLeft -= next - start
     this.#bodyEnded = this.#bodyLeft === 0
     // First, since the sink may end the exchange, and the connection then goes on with what it kept.
-    if (next < bytes.length) this.#connection.stash(bytes, next)
-    const part = at === 0 && next === bytes.length ? bytes : bytes.subarray(at, next)
-    if (!this.#sink.onBody(part) && !this.#bodyEnded) this.#pause()
+    this.#connection.stash(bytes, next, end)
+    if (!this.#sink.onBody(bytes.subarray(start, next)) && !this.#bodyEnded) this.#pause()
     if (this.#bodyEnded) this.#endBody(undefined)
   }
 
-  #chunked(chunks: ChunkedDecoder, bytes: Buffer, at: number): void {
-    while (at < bytes.length && !chunks.done && !this.#paused && !this.over) {
-      const next = chunks.step(bytes, at, bytes.length)
+  #chunked(chunks: ChunkedDecoder, bytes: Buffer, at: number, end: number): void {
+    while (at < end && !chunks.done && !this.#paused && !this.over) {
+      const next = chunks.step(bytes, at, end)
       if (next < 0) return this.#refuse(new BadRequestError('A chunk of the body is malformed.'))
       at = next
       if (chunks.dataEnd > chunks.dataStart && !this.#sink.onBody(bytes.subarray(chunks.dataStart, chunks.dataEnd)))
         this.#pause()
     }
     this.#bodyEnded = chunks.done
-    if (!this.over) this.#connection.stash(bytes, at)
+    if (!this.over) this.#connection.stash(bytes, at, end)
     if (chunks.done) this.#endBody(chunks.trailers)
   }
 
@@ -263,18 +257,18 @@ export class Http1Exchange extends Exchange {
 
   #pause(): void {
     this.#paused = true
-    this.#connection.socket.pause()
+    this.#connection.pause()
   }
 
   /** Hands on what the connection kept, then lets the socket flow. */
   #feed(): void {
     const connection = this.#connection
-    const { pending, pendingAt } = connection
-    if (pending && this.wantsData) {
-      connection.pending = undefined
-      this.onData(pending, pendingAt)
+    const there = connection.restBytes
+    if (there > 0 && this.wantsData) {
+      const rest = connection.takeRest(there)
+      this.onData(rest, 0, rest.length)
     }
-    if (!this.over && this.wantsData && connection.socket.isPaused()) connection.socket.resume()
+    if (!this.over && this.wantsData) connection.resume()
   }
 
   /** The request's body is not what its head promised: whoever answers hears that the client is gone; the client gets a page if it can. */

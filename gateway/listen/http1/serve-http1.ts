@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import type { ClientConnection } from '../../forward/exchange.ts'
+import { readInto } from '../read-into.ts'
 import type { ListenContext } from '../listen-context.ts'
 import { Http1Connection } from './http1-connection.ts'
 
@@ -11,7 +12,12 @@ interface ServedSocket extends Socket {
 
 // One function for all sockets: closures would cost each idle connection some hundred bytes.
 function onData(this: Socket, chunk: Buffer): void {
-  ;(this as ServedSocket)[connectionOf].onData(chunk)
+  ;(this as ServedSocket)[connectionOf].onData(chunk, 0, chunk.length)
+}
+
+function onRead(this: Socket, count: number, bytes: Buffer): boolean {
+  ;(this as ServedSocket)[connectionOf].onData(bytes, 0, count)
+  return true
 }
 
 function onEnd(this: Socket): void {
@@ -33,11 +39,12 @@ function ignore(): void {}
 export function serveHttp1(socket: Socket, client: ClientConnection, context: ListenContext, first?: Buffer): void {
   const connection = new Http1Connection(socket, client, context)
   ;(socket as ServedSocket)[connectionOf] = connection
-  socket.on('data', onData)
+  if (socket.readableLength > 0) first = first ? Buffer.concat([first, socket.read() as Buffer]) : (socket.read() as Buffer)
+  if (!readInto(socket, onRead)) socket.on('data', onData)
   socket.on('end', onEnd)
   socket.on('drain', onDrain)
   socket.on('error', ignore)
   socket.on('close', onClose)
-  if (first && first.length > 0) connection.onData(first)
-  if (socket.isPaused()) socket.resume()
+  if (first && first.length > 0) connection.onData(first, 0, first.length)
+  if (!connection.paused) socket.resume()
 }

@@ -47,6 +47,11 @@ export class Http2Connection implements FrameTransport, OpenConnection {
     return this.#session.streams.size === 0
   }
 
+  /** Told to leave, but its answer to that has not come yet. */
+  get settling(): boolean {
+    return this.#session.settling
+  }
+
   /** Takes no further requests; the connection ends when those that came are answered. */
   drain(): void {
     this.#session.drain()

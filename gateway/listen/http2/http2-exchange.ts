@@ -114,6 +114,8 @@ export class Http2Exchange extends Exchange implements StreamHandler {
     const empty = this.head.method === 'HEAD' || head.status === 204 || head.status === 304
     const length = empty || body === undefined ? 0 : body.length
     this.#promised = empty ? 0 : head.bodyBytes
+    // Clients take it for a fault (RFC 9110 §8.6).
+    if (head.status === 204) dropLength(head.fields)
     const ends = last && length === 0
     if (ends && this.#promised > 0) {
       this.#writeHead(head.status, head.fields, head.extra, false)
@@ -304,4 +306,9 @@ function hasLength(head: AnswerHead): boolean {
   if (index >= 0 && fields.dropped[index] === 0) return true
   for (let i = 0; i < extra.length; i++) if ((extra[i] as FieldBlock).find(Field.contentLength) >= 0) return true
   return false
+}
+
+function dropLength(fields: FieldBlock): void {
+  const index = fields.find(Field.contentLength)
+  if (index >= 0) fields.dropped[index] = 1
 }

@@ -1,3 +1,4 @@
+import { METHODS } from 'node:http'
 import type { AppError } from '../../../core/errors.ts'
 import {
   BadRequestError,
@@ -8,8 +9,10 @@ import {
 } from '../../errors.ts'
 import type { RequestHead } from '../../forward/exchange.ts'
 import { type HostName, parseHost } from '../../guard/host-name.ts'
+import { hasParentSegment } from '../../guard/request-path.ts'
 import type { FieldBlock } from '../../http1/field-block.ts'
 import { Field } from '../../http1/known-fields.ts'
+import { Refusal, refusalTexts } from '../../http1/scan-fields.ts'
 import { Pseudo } from '../../http2/field-kind.ts'
 import { type ReceivedHead, releaseFields } from '../../http2/received-head.ts'
 
@@ -19,6 +22,10 @@ const hostsMax = 1_024
 const authorityBytesMax = 260
 /** Digits of a Content-Length that a number holds exactly. */
 const lengthDigitsMax = 15
+
+/** What an HTTP/1 listener accepts; CONNECT is only the form in which a WebSocket is asked for. */
+const neverMethods = ['CONNECT', 'TRACE', 'TRACK']
+const allowedMethods: ReadonlySet<string> = new Set(METHODS.filter((name) => !neverMethods.includes(name)))
 
 const bit = (pseudo: number): number => 1 << pseudo
 const plainConnect = bit(Pseudo.method) | bit(Pseudo.authority)
@@ -37,6 +44,7 @@ export class RequestParser {
   readonly #hosts = new Map<string, HostName | undefined>()
   #contentLength = -1
   #hostAt = -1
+  #expectAt = -1
 
   constructor(limits: { headBytesMax: number; headFieldsMax: number; uriBytesMax: number }) {
     this.#limits = limits
@@ -91,6 +99,7 @@ export class RequestParser {
     const { code, count } = fields
     let lengthAt = -1
     this.#hostAt = -1
+    this.#expectAt = -1
     this.#contentLength = -1
     for (let i = 0; i < count; i++) {
       const field = code[i]
@@ -100,7 +109,7 @@ export class RequestParser {
       } else if (field === Field.host) {
         if (this.#hostAt >= 0) return false
         this.#hostAt = i
-      }
+      } else if (field === Field.expect) this.#expectAt = i
     }
     if (lengthAt < 0) return true
     const length = decimal(fields, lengthAt)
@@ -128,11 +137,15 @@ export class RequestParser {
     if (head.upgrade !== undefined) {
       if (received.protocol !== 'websocket') return new BadRequestError('CONNECT is offered for WebSocket only.')
       if (endStream) return new BadRequestError('A WebSocket cannot begin with its end.')
-    } else if (head.method === 'CONNECT') return new MethodNotAllowedError('CONNECT')
+    } else if (!allowedMethods.has(head.method)) return methodRefusal(head.method)
     if (received.scheme !== (secure ? 'https' : 'http'))
       return new BadRequestError('The :scheme is not that of the connection.')
     if (fields.bytes[head.pathStart] === 0x2a && head.method !== 'OPTIONS')
       return new BadRequestError('The request target * is for OPTIONS only.')
+    if (received.riskyPath && hasParentSegment(fields.bytes.toString('latin1', head.pathStart, head.pathEnd)))
+      return new BadRequestError(refusalTexts[Refusal.parentSegment] as string)
+    if (this.#expectAt >= 0 && fields.value(this.#expectAt).toLowerCase() !== '100-continue')
+      return new BadRequestError(refusalTexts[Refusal.unsupportedExpect] as string)
     return this.#route(received, fields)
   }
 
@@ -155,6 +168,11 @@ export class RequestParser {
     this.#hosts.set(authority, host)
     return host
   }
+}
+
+function methodRefusal(method: string): AppError {
+  if (neverMethods.includes(method)) return new MethodNotAllowedError(method)
+  return new BadRequestError('The :method is no known method in capital letters.')
 }
 
 function decimal(fields: FieldBlock, index: number): number {

@@ -56,6 +56,11 @@ export class ServerSession extends Http2Session {
     if (this.#fresh.length > 0) this.#show()
   }
 
+  /** A drain has begun, and requests that the client sent before it knew may still come. */
+  get settling(): boolean {
+    return this.#drain === 1 && !this.closing && !this.closed
+  }
+
   /** Says that no further requests are taken; those that came are answered, then the connection ends. */
   drain(): void {
     if (this.#drain !== 0 || this.closing || this.closed) return

@@ -4,7 +4,7 @@ import { type Attempt, type Policy, policies } from './policies.ts'
 import type { Scenario } from './scenarios.ts'
 import { VirtualClock } from './virtual-clock.ts'
 
-/** What a policy made of a scenario. Latencies are those of answered requests. */
+/** What a policy made of a scenario. In the latencies a request that failed counts as the longest that one may wait: to a client it is no quicker. */
 export interface Outcome {
   requests: number
   p50Ms: number
@@ -21,8 +21,16 @@ export interface Outcome {
   starts: number
 }
 
+export interface SimulateOptions {
+  /** Virtual time during which requests arrive. */
+  runMs: number
+  seed: number
+  /** Processes that share the arrivals and nothing else, as the workers of a gateway do. */
+  workers: number
+}
+
 /** A request that has waited this long for its first byte has failed, and is not sent again: it may have had its effect. */
-export const firstByteMs = 5_000
+const firstByteMs = 5_000
 const attemptsMax = 4
 
 interface Tally {
@@ -34,22 +42,25 @@ interface Tally {
 }
 
 /** Runs one policy through one scenario in virtual time. The same seed gives the same arrivals to every policy. */
-export async function simulate(scenario: Scenario, policyName: string, runMs: number, seed: number): Promise<Outcome> {
+export async function simulate(scenario: Scenario, policyName: string, options: SimulateOptions): Promise<Outcome> {
+  const { runMs, seed, workers } = options
   const clock = new VirtualClock()
   const service = seededRandom(seed + 1)
   const hosts = scenario.hosts.map((model) => new SimulatedHost(model, clock, service.float))
-  const policy = (policies[policyName] as (typeof policies)[string])({ hosts, clock, seed: seed + 2 })
+  const startPolicy = policies[policyName] as (typeof policies)[string]
+  const started = Array.from({ length: workers }, (_, index) => startPolicy({ hosts, clock, seed: seed + 2 + index }))
   const tally: Tally = { latencies: [], requests: 0, errors: 0, retries: 0, hedges: 0 }
   const arrivals = seededRandom(seed)
   const arrive = (): void => {
     const nowMs = clock.monotonicMs()
     if (nowMs >= runMs) return
+    const policy = started[Math.floor(arrivals.float() * workers)] as Policy
     new SimulatedRequest(clock, hosts, policy, tally).begin()
     clock.at((-1_000 * Math.log(1 - arrivals.float())) / scenario.rateAt(nowMs / runMs), arrive)
   }
   clock.at(0, arrive)
   await clock.run(runMs + attemptsMax * firstByteMs)
-  policy.stop()
+  for (const policy of started) policy.stop()
   return outcomeOf(tally, hosts, scenario)
 }
 
@@ -104,14 +115,21 @@ class SimulatedRequest {
   }
 
   #first(): void {
-    if (!this.#send()) return this.#fail()
+    if (!this.#send()) {
+      this.#fail()
+      return
+    }
     const hedgeAfterMs = this.#policy.hedgeAfterMs()
-    if (hedgeAfterMs !== undefined) this.#clock.at(hedgeAfterMs, () => this.#hedge())
+    if (hedgeAfterMs !== undefined) this.#hedgeAfter(hedgeAfterMs)
   }
 
-  #hedge(): void {
-    if (this.#over || this.#flights.filter(({ over }) => !over).length !== 1 || !this.#policy.takeHedge()) return
-    if (this.#send()) this.#tally.hedges++
+  /** A second request once the first is late; without budget for it, again after as long. */
+  #hedgeAfter(ms: number): void {
+    this.#clock.at(ms, () => {
+      if (this.#over || this.#attempts > 1) return
+      if (!this.#policy.takeHedge()) return this.#hedgeAfter(ms)
+      if (this.#send()) this.#tally.hedges++
+    })
   }
 
   #send(): boolean {
@@ -134,7 +152,8 @@ class SimulatedRequest {
     flight.attempt.end(end, end === 'answered' ? nowMs - sentMs : undefined)
     if (end === 'answered') {
       this.#tally.latencies.push(nowMs - this.#startedMs)
-      return this.#finish()
+      this.#finish()
+      return
     }
     if (this.#flights.some(({ over }) => !over)) return
     const again = this.#attempts < attemptsMax && this.#policy.mayRetry() && this.#send()
@@ -152,6 +171,7 @@ class SimulatedRequest {
 
   #fail(): void {
     this.#tally.errors++
+    this.#tally.latencies.push(firstByteMs)
     this.#finish()
   }
 

@@ -1,8 +1,8 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { freePort } from '../../../core/free-port.ts'
 import { type Program, startProgram } from '../programs.ts'
 import { programFile, type Site, servesPort } from '../site.ts'
+import { uniquePort } from '../unique-port.ts'
 import type { WorkloadName } from '../workloads.ts'
 
 /** Where a candidate listens, and what it may write to. */
@@ -34,7 +34,7 @@ export interface RunningCandidate extends AsyncDisposable {
 
 /** Starts a candidate on free ports, alone on its core. Resolves when its own processes listen on both. */
 export async function startCandidate(candidate: Candidate, site: Site): Promise<RunningCandidate> {
-  const [httpPort, httpsPort] = [await freePort(), await freePort()]
+  const [httpPort, httpsPort] = [await uniquePort(), await uniquePort()]
   const folder = join(site.folder, `${candidate.name}-${httpPort}`)
   mkdirSync(folder)
   const program: Program = await startProgram({

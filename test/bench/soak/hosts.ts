@@ -1,6 +1,6 @@
-import { freePort } from '../../../core/free-port.ts'
 import { type Program, startProgram } from '../programs.ts'
 import { programFile, servesPort } from '../site.ts'
+import { uniquePort } from '../unique-port.ts'
 
 /** Host programs on fixed ports, of which one at a time is killed and started again. */
 export class SoakHosts implements AsyncDisposable {
@@ -14,7 +14,7 @@ export class SoakHosts implements AsyncDisposable {
     const hosts = new SoakHosts()
     try {
       for (let at = 0; at < count; at++) {
-        hosts.#ports.push(await freePort())
+        hosts.#ports.push(await uniquePort())
         hosts.#programs.push(await startHost(hosts.#ports[at] as number))
       }
       return hosts

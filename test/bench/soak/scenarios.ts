@@ -184,12 +184,19 @@ function askHttp2(target: Target, seed: number, comparison: Comparison): Promise
     stream.on('response', (head) => {
       status = Number(head[':status'])
     })
-    stream.on('data', (part: Buffer) => {
-      if (status === 200) comparison.take(part)
+    // 'response' comes a tick late, and data that arrived with the head before it: what the status was shows only later.
+    const parts: Buffer[] = []
+    stream.on('data', (part: Buffer) => parts.push(part))
+    let failure: Error | undefined
+    stream.on('error', (error) => {
+      failure = error
     })
-    stream.on('error', reject)
-    stream.on('close', () => reject(new Error(`the stream closed with code ${stream.rstCode}`)))
-    stream.on('end', () => {
+    // Only the close tells how the stream ended: a reset without an error code, or one that cancels, gives an 'end' like any other.
+    stream.on('close', () => {
+      if (status === 200) for (const part of parts) comparison.take(part)
+      if (failure) return reject(failure)
+      if (stream.rstCode !== 0 || stream.aborted)
+        return reject(new Error(`the stream was reset with code ${stream.rstCode}`))
       if (status !== 200) return reject(refusal(status))
       comparison.end()
       resolve()

@@ -40,7 +40,8 @@ export class SoakTally {
     counts.bytes += outcome.bytes
     counts.wrongBytes += outcome.wrongBytes
     counts.scenarios[outcome.scenario] = (counts.scenarios[outcome.scenario] ?? 0) + 1
-    if (outcome.wrongBytes > 0) this.#problem(`${outcome.scenario}: wrong bytes`)
+    if (outcome.wrongBytes > 0)
+      this.#problem(`${outcome.scenario}: ${outcome.wrongBytes} wrong or missing bytes, ${outcome.bytes} received`)
     if (outcome.error === undefined) return
     if (isExplained(outcome, this.#killedAt)) {
       counts.explainedErrors++

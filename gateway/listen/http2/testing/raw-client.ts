@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { connect, type TLSSocket } from 'node:tls'
-import { clientPreface, FrameType, frameHeadBytes } from '../../../http2/frame.ts'
+import { clientPreface, FrameType, frameHeadBytes, framePayloadMax } from '../../../http2/frame.ts'
 import { HpackDecoder } from '../../../http2/hpack-decoder.ts'
 import { ReceivedHead, releaseFields } from '../../../http2/received-head.ts'
 
@@ -189,9 +189,17 @@ export function block(pairs: readonly string[]): Buffer {
   return Buffer.concat(parts)
 }
 
-/** HEADERS with END_HEADERS. */
+/** HEADERS, with CONTINUATION where the block needs it. */
 export function headers(id: number, pairs: readonly string[], endStream = true): Buffer {
-  return frame(FrameType.headers, endStream ? 5 : 4, id, block(pairs))
+  const whole = block(pairs)
+  const flag = endStream ? 1 : 0
+  if (whole.length <= framePayloadMax) return frame(FrameType.headers, flag | 4, id, whole)
+  const parts = [frame(FrameType.headers, flag, id, whole.subarray(0, framePayloadMax))]
+  for (let at = framePayloadMax; at < whole.length; at += framePayloadMax) {
+    const last = at + framePayloadMax >= whole.length
+    parts.push(frame(FrameType.continuation, last ? 4 : 0, id, whole.subarray(at, at + framePayloadMax)))
+  }
+  return Buffer.concat(parts)
 }
 
 export function data(id: number, payload: Buffer | string, endStream = false): Buffer {

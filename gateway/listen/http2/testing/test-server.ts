@@ -97,6 +97,9 @@ const client: ClientConnection = {
   serverName: 'app.test',
   remoteAddress: '127.0.0.1',
   remotePort: 1,
+  localAddress: '127.0.0.1',
+  localPort: 1,
+  limitSlot: -1,
   trusted: false,
   clientVerified: false,
 }
@@ -129,6 +132,10 @@ export function sink(parts: Partial<RequestSink> = {}): RequestSink {
 /** Answers with the request's body, and its trailers, as they come, at the client's pace. */
 export function echo(exchange: Exchange): void {
   let begun = false
+  if (exchange.bodyEnded) {
+    answerText(exchange, 200, '')
+    return
+  }
   exchange.readBody(
     sink({
       onBody(part) {
