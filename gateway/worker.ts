@@ -13,7 +13,7 @@ import { Compressors } from './compress/compressors.ts'
 import type { GatewayConfig } from './config.ts'
 import { errorPage } from './error-page.ts'
 import { workerCount } from './fleet/config.ts'
-import { acceptQueued } from './fleet/accept-queued.ts'
+import { closeWhenTaken } from './fleet/close-when-taken.ts'
 import type { Exchange } from './forward/exchange.ts'
 import { Admission } from './guard/admission.ts'
 import { ClientLimits } from './guard/client-limits.ts'
@@ -165,7 +165,7 @@ export async function startWorker(config: GatewayConfig, ports: WorkerPorts): Pr
   stack.use(
     onDispose(async () => {
       const listening = servers.filter(({ listening }) => listening)
-      if (config.listen.reusePort) await acceptQueued(listening)
+      if (config.listen.reusePort) await closeWhenTaken(listening)
       await connections.stop(listening, settings.config.timeouts.drainMs, tls)
     }),
   )

@@ -29,6 +29,7 @@ test('a host is ejected for a refusal, for failures in a row, or for failing far
   const everySecond = recordOf(Array.from({ length: 60 }, (_, i) => i % 2 === 0))
   assert.ok(planEjection(everySecond, false, 0.05, ejection))
   assert.ok(!planEjection(everySecond, false, 0.4, ejection), 'all of them fail: it is not the host')
+  assert.ok(!planEjection(recordOf([true, true, true]), false, 0.4, ejection), 'the others fail more')
 })
 
 test('failed requests never take out more than the share; a failed probe always does', () => {

@@ -25,7 +25,9 @@ export function planEjection(
   peersFailShare: number,
   settings: EjectionSettings,
 ): boolean {
-  if (refused || record.failuresInRow >= settings.ejectAfter) return true
+  if (refused) return true
+  // When the others fail more, as under overload, it is not the host, and to take it out would only burden the others more.
+  if (record.failuresInRow >= settings.ejectAfter && record.failShare >= peersFailShare) return true
   if (record.attempts < settings.outlierRequestsMin) return false
   return record.failShare >= Math.max(settings.outlierFailureShare, outlierFactor * peersFailShare)
 }

@@ -8,7 +8,7 @@ import { gatewayConfigSchema } from '../config.ts'
 import { ticketLifeMs } from '../listen/tls/ticket-rotation.ts'
 import { overwriteConfig } from '../live-config.ts'
 import { FakeCertificates } from '../testing/fakes.ts'
-import { acceptQueued } from './accept-queued.ts'
+import { closeWhenTaken } from './close-when-taken.ts'
 import { workerCount } from './config.ts'
 import { gatewayStatus } from './gateway-status.ts'
 import { changedKeys, planReload } from './reload-plan.ts'
@@ -159,8 +159,7 @@ test('connections that the kernel has queued for a listener are taken before it 
   // All handshakes are complete when the last one is, and none has been accepted: one turn of the loop takes one connection.
   await once(clients.at(-1) as net.Socket, 'connect')
   assert.ok(served < 50)
-  await acceptQueued([server])
-  server.close()
+  await closeWhenTaken([server])
   await done
   assert.equal(served, 50)
 })

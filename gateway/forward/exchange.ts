@@ -145,7 +145,8 @@ export abstract class Exchange {
   /**
    * Sends the final head, with the first part of the body in the same write.
    * @param last - true when `body` is all there is. Also for HEAD, 204 and 304, which have none
-   * @returns true when the memory of `body` may be reused at once and more may be written; false: wait for `onClientDrain`
+   * @returns true when the memory of `body` may be reused at once and more may be written; false: wait for `onClientDrain`. With `last`, a
+   *   body of at most `joinedBytesMax` may be reused at once in any case
    */
   abstract answer(head: AnswerHead, body: Buffer | undefined, last: boolean): boolean
 

@@ -72,13 +72,6 @@ export abstract class MessageSocket extends Deadline {
     return this.#waiting
   }
 
-  /** Call on the socket's `drain`. */
-  drained(): void {
-    if (!this.#waiting) return
-    this.#waiting = false
-    this.onWritable()
-  }
-
   /**
    * Writes the first `end` bytes of the scratch buffer.
    * @returns false when more should wait for `onWritable`
@@ -99,8 +92,7 @@ export abstract class MessageSocket extends Deadline {
       }
       scratch.abandon()
     }
-    if (!more) this.#waiting = true
-    return more
+    return more || this.#wait()
   }
 
   /**
@@ -111,16 +103,13 @@ export abstract class MessageSocket extends Deadline {
     const { socket } = this
     if (this.#copies) {
       if (part.length <= joinedBytesMax) return this.writeOwned(Buffer.from(part))
-      this.#waiting = true
-      socket.write(part, this.#flushed())
-      return false
+      // The part's own callback would do, were it certain that TLS has let go of it by then; behind the next write it is.
+      socket.write(part)
+      return this.#wait()
     }
     socket.write(part)
     if (socket.writableLength === 0) return true
-    // An empty write behind it tells when it is through; the socket's own event comes only past its high-water mark.
-    this.#waiting = true
-    socket.write(nothing, this.#flushed())
-    return false
+    return this.#wait()
   }
 
   /** Writes a borrowed part between two small owned ones, in one call to the kernel. Returns as `writeBorrowed` does. */
@@ -131,22 +120,28 @@ export abstract class MessageSocket extends Deadline {
     socket.write(part)
     socket.write(after)
     socket.uncork()
-    if (socket.writableLength === 0) return true
-    this.#waiting = true
-    socket.write(nothing, this.#flushed())
-    return false
+    return socket.writableLength === 0 || this.#wait()
   }
 
   /** Writes bytes that nobody will change. Returns false when more should wait for `onWritable`. */
   protected writeOwned(part: Buffer): boolean {
-    const more = this.socket.write(part)
-    if (!more && this.socket.writableLength > 0) this.#waiting = true
-    return !this.#waiting
+    return this.socket.write(part) || this.socket.writableLength === 0 || this.#wait()
+  }
+
+  /** An empty write behind the others tells when they are through; the socket's own event tells of full buffers only. */
+  #wait(): false {
+    if (!this.#waiting) this.socket.write(nothing, this.#flushed())
+    this.#waiting = true
+    return false
   }
 
   #flushed(): () => void {
     this.#onFlushed ??= () => {
-      if (this.socket.writableLength === 0) this.drained()
+      if (!this.#waiting) return
+      // More was written meanwhile: the wait goes on behind that.
+      if (this.socket.writableLength > 0 && !this.socket.destroyed) return void this.socket.write(nothing, this.#flushed())
+      this.#waiting = false
+      if (!this.socket.destroyed) this.onWritable()
     }
     return this.#onFlushed
   }

@@ -13,7 +13,7 @@ export interface FrameSink {
   onFrame(type: number, flags: number, id: number, bytes: Buffer, start: number, end: number): number
   /** A DATA frame begins. `length` is what counts for flow control: content and padding. `id` is not 0. */
   onDataStart(id: number, flags: number, length: number): number
-  /** Content of that frame: a part of the chunk that `push` got, which stays valid and unchanged. Never empty. */
+  /** Content of that frame: a part of the chunk that `push` got, valid as long as that is. Never empty. */
   onDataPart(chunk: Buffer, start: number, end: number): number
   /** The frame is complete. `padding` is how much of its length was none of its content. */
   onDataEnd(padding: number): number
@@ -53,7 +53,7 @@ export class FrameReader {
     return this.#prefaceAt < this.#preface.length || this.#headCount > 0 || this.#payload !== undefined
   }
 
-  /** Reads a chunk, which must not be changed afterwards. @returns 0, or the error code that ends the connection */
+  /** Reads a chunk. @returns 0, or the error code that ends the connection */
   push(chunk: Buffer): number {
     let at = 0
     if (this.#prefaceAt < this.#preface.length) {

@@ -110,7 +110,7 @@ export abstract class Http2Session implements OutputOwner {
     return this.#input.midwaySinceMs
   }
 
-  /** Takes what came from the socket. The chunk must not be changed afterwards. */
+  /** Takes what came from the socket. Handlers get parts of the chunk itself: whether they may keep them is between them and the socket side. */
   receive(chunk: Buffer): void {
     if (this.closing || this.closed) return
     const error = this.#input.push(chunk)
@@ -134,8 +134,11 @@ export abstract class Http2Session implements OutputOwner {
     if (this.closing || this.closed) return
     this.closing = true
     sendGoaway(this.output, this.lastPeerId, code)
-    this.#closeStreams(code)
-    this.output.end()
+    try {
+      this.#closeStreams(code)
+    } finally {
+      this.output.end()
+    }
   }
 
   /** The first thing to be sent (RFC 9113 §3.4): `settings`, pairs of name and value, and our window for the connection. */
@@ -253,6 +256,15 @@ export abstract class Http2Session implements OutputOwner {
   }
 
   #closeStreams(code: number): void {
-    for (const stream of [...this.streams.values()]) this.close(stream, code)
+    const failures: unknown[] = []
+    for (const stream of [...this.streams.values()]) {
+      // One handler that throws must not keep the others from knowing.
+      try {
+        this.close(stream, code)
+      } catch (error) {
+        failures.push(error)
+      }
+    }
+    if (failures.length > 0) throw failures[0]
   }
 }

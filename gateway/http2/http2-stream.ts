@@ -1,11 +1,12 @@
 import { type FieldBlock, releaseBlock } from '../http1/field-block.ts'
+import { joinedBytesMax } from '../http1/message-socket.ts'
 import { sendWindowUpdate } from './control-frames.ts'
 import { Flag, FrameType, frameHeadBytes, framePayloadMax, writeFrameHead } from './frame.ts'
 import type { Http2Session } from './http2-session.ts'
 
 /** Whoever uses a stream. Nothing is called after `onSent` and the peer's end, after `onClosed`, or after `reset`. */
 export interface StreamHandler {
-  /** A part of the body, valid and unchanged as long as it is kept. Say `consumed` when it is done with, so that more may come. */
+  /** A part of the body, in the memory of the chunk received. Say `consumed` when it is done with, so that more may come. */
   onData(part: Buffer): void
   /** The peer's side is complete. `trailers` are the handler's from now on: give them back with `releaseFields`. */
   onRemoteEnd(trailers: FieldBlock | undefined): void
@@ -65,7 +66,8 @@ export class Http2Stream {
   }
 
   /**
-   * Sends a part of the body. What finds room is copied; of the rest a reference is kept.
+   * Sends a part of the body. What finds room is copied; of the rest a reference is kept, except of a last part of at most `joinedBytesMax`,
+   * which is always copied: whoever gives that does not wait any more (`AnswerSink.onAnswer`).
    * @param last - true when nothing follows, no trailers either
    * @returns true when all was copied; false: wait for `onWritable`
    */
@@ -82,7 +84,8 @@ export class Http2Stream {
       if (last && !this.localEnded) this.end(undefined)
       return true
     }
-    this.#pending = at === 0 ? part : part.subarray(at)
+    const rest = at === 0 ? part : part.subarray(at)
+    this.#pending = last && part.length <= joinedBytesMax ? Buffer.from(rest) : rest
     this.#endAfter = last
     this.session.enqueue(this)
     return false

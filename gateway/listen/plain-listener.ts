@@ -6,7 +6,7 @@ import type { ListenContext } from './listen-context.ts'
 /** The listener for plain HTTP. Not listening yet. */
 export function createPlainListener(door: Door, context: ListenContext): Server {
   const serve: Entered = (raw, client, first) => serveHttp1(raw, client, context, first)
-  const server = createServer({ noDelay: true, allowHalfOpen: true }, (raw) => door.enter(raw, serve))
+  const server = createServer({ allowHalfOpen: true }, (raw) => door.enter(raw, serve))
   server.maxConnections = context.settings.config.limits.connectionsMax
   return server
 }

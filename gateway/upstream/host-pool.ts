@@ -116,7 +116,6 @@ export class HostPool {
     }
     connection.dedicated = preface !== undefined
     this.#all.add(connection)
-    socket.on('drain', () => connection.drained())
     socket.once('end', () => connection.onEnd())
     socket.once('error', (error: Error) => connection.onError(error))
     socket.once('close', () => connection.onEnd())

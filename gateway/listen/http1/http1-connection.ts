@@ -36,6 +36,8 @@ export class Http1Connection extends MessageSocket implements OpenConnection {
   #consuming = false
   #ended = false
   #lingered = 0
+  #served = false
+  #atOnce = false
   #spare: ScannedRequest | undefined = undefined
 
   /** @param secure - the socket speaks TLS */
@@ -118,11 +120,13 @@ export class Http1Connection extends MessageSocket implements OpenConnection {
   /** Closes after everything written has gone out. */
   closeSoon(): void {
     if (this.#phase === 'closed') return
-    this.#phase = 'linger'
-    this.context.wheel.set(this, lingerMs)
-    // The socket is read on until the other side closes too: closing over unread bytes would reset it, and the answer might be lost.
-    this.socket.end()
-    this.resume()
+    if (this.#phase !== 'linger') {
+      this.#phase = 'linger'
+      this.context.wheel.set(this, lingerMs)
+      // The socket is read on until the other side closes too: closing over unread bytes would reset it, and the answer might be lost.
+      this.socket.end()
+      this.resume()
+    }
     if (this.#ended) this.socket.destroySoon()
   }
 
@@ -179,11 +183,15 @@ export class Http1Connection extends MessageSocket implements OpenConnection {
     return pending.subarray(start, start + count)
   }
 
-  /** The exchange is over, and the connection may go on. */
-  finished(mayGoOn: boolean): void {
+  /**
+   * The exchange is over.
+   * @param mayGoOn - another request may follow
+   * @param asked - the client wants the connection closed, so nothing follows, and its request was read to the end
+   */
+  finished(mayGoOn: boolean, asked: boolean): void {
     this.exchange = undefined
     if (this.#phase === 'closed') return
-    if (!mayGoOn || this.#ended || this.context.connections.draining) return this.closeSoon()
+    if (!mayGoOn || this.#ended || this.context.connections.draining) return this.#close(asked)
     this.#phase = 'idle'
     this.context.wheel.set(this, this.context.settings.config.timeouts.keepAliveMs)
     if (this.#consuming) return
@@ -202,6 +210,16 @@ export class Http1Connection extends MessageSocket implements OpenConnection {
     this.pending = this.pending ? Buffer.concat([this.pending.subarray(this.pendingAt), rest]) : rest
     this.pendingAt = 0
     this.pause()
+  }
+
+  /**
+   * Small writes go out although earlier ones are not acknowledged. The first answer, when it is one write, needs no such thing, and many
+   * connections carry no second one: so the call into the kernel waits until it matters.
+   */
+  sendAtOnce(): void {
+    if (this.#atOnce) return
+    this.#atOnce = true
+    if (!this.client.secure) this.socket.setNoDelay(true)
   }
 
   pause(): void {
@@ -247,8 +265,16 @@ export class Http1Connection extends MessageSocket implements OpenConnection {
     return this.writeOwned(part)
   }
 
+  /** Nothing unread can be on its way, so the kernel may have the rest; TLS has to say goodbye first. */
+  #close(asked: boolean): void {
+    if (!asked || this.client.secure || this.socket.writableLength > 0 || this.pending) return this.closeSoon()
+    this.destroy()
+  }
+
   #begin(head: ScannedRequest): void {
     const { context } = this
+    if (this.#served) this.sendAtOnce()
+    this.#served = true
     const { timeouts } = context.settings.config
     const exchange = new Http1Exchange(head, this)
     this.#phase = 'exchange'

@@ -147,6 +147,7 @@ export class Http1Exchange extends Exchange {
     this.#headSent = true
     this.status = answer.status
     if (this.#isBodyless(answer.status)) body = undefined
+    if (!last) this.#connection.sendAtOnce()
     const { fields, extra } = answer
     const joinedBytes = body === undefined ? 0 : body.length <= joinedBytesMax ? body.length : -1
     let room = fieldBytes(fields) + headExtraBytes + Math.max(0, joinedBytes)
@@ -200,6 +201,7 @@ export class Http1Exchange extends Exchange {
     if (this.#headSent || this.over) return
     this.#headSent = true
     this.#tunnel = true
+    this.#connection.sendAtOnce()
     this.#mayGoOn = false
     this.status = 101
     let room = fieldBytes(fields) + headExtraBytes
@@ -365,7 +367,8 @@ export class Http1Exchange extends Exchange {
     this.#connection.context.connections.end()
     this.owner.ended(this)
     this.head.release()
-    if (!silent && ending === 'whole' && !this.#failed) this.#connection.finished(mayGoOn)
+    if (!silent && ending === 'whole' && !this.#failed)
+      this.#connection.finished(mayGoOn, this.#bodyEnded && !this.head.keepAlive && !this.#tunnel)
     else this.#connection.exchange = undefined
   }
 }

@@ -24,10 +24,6 @@ function onEnd(this: Socket): void {
   ;(this as ServedSocket)[connectionOf].onEnd()
 }
 
-function onDrain(this: Socket): void {
-  ;(this as ServedSocket)[connectionOf].drained()
-}
-
 function onClose(this: Socket): void {
   ;(this as ServedSocket)[connectionOf].onClosed()
 }
@@ -42,7 +38,6 @@ export function serveHttp1(socket: Socket, client: ClientConnection, context: Li
   if (socket.readableLength > 0) first = first ? Buffer.concat([first, socket.read() as Buffer]) : (socket.read() as Buffer)
   if (!readInto(socket, onRead)) socket.on('data', onData)
   socket.on('end', onEnd)
-  socket.on('drain', onDrain)
   socket.on('error', ignore)
   socket.on('close', onClose)
   if (first && first.length > 0) connection.onData(first, 0, first.length)

@@ -254,6 +254,7 @@ export class Http2Exchange extends Exchange implements StreamHandler {
   }
 
   #hold(part: Buffer): void {
+    // TLS gives every chunk memory of its own, so a first part can be kept as it is.
     if (this.#heldBytes === 0) this.#held = part
     else {
       const windowBytes = this.stream.session.limits.streamWindowBytes

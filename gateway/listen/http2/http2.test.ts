@@ -433,6 +433,25 @@ test('a handler that throws ends its connection, not the process', async () => {
   assert.ok(!again.closed)
 })
 
+test('a sink that throws when its client goes keeps nobody else from hearing of it', async () => {
+  let gone = 0
+  await using server = await startHttp2Server({
+    handle(exchange) {
+      const onClientGone = (): void => {
+        gone++
+        throw new Error('a fault')
+      }
+      exchange.listen(sink({ onClientGone }))
+    },
+  })
+  await using session = await openClient(server.port)
+  for (let i = 0; i < 3; i++) session.request({ ':path': '/' }).on('error', () => {})
+  await until(() => server.open === 3)
+  session.destroy()
+  await until(() => gone === 3 && server.connections.size === 0)
+  assert.equal((server.failures[0] as Error).message, 'a fault')
+})
+
 test('heads of answers larger than a frame are continued', async () => {
   const large = 'v'.repeat(30_000)
   await using server = await startHttp2Server({

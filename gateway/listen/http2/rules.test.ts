@@ -375,6 +375,25 @@ test('windows of a client are kept to the byte, on streams and on the connection
   assert.ok(client.body(3).equals(Buffer.alloc(100_000, '/3')))
 })
 
+test('a small whole answer is kept until the window opens, though its memory is used again at once', async () => {
+  const shared = Buffer.alloc(16_000)
+  await using server = await startHttp2Server({
+    handle(exchange) {
+      shared.fill(exchange.path)
+      answerWith(exchange, 200, [], shared, true)
+      shared.fill('stale')
+    },
+  })
+  await using client = await RawClient.start(server.port, [[Setting.initialWindowSize, 5]])
+  client.send(headers(1, request('GET', '/1')), headers(3, request('GET', '/3')))
+  await client.settle()
+  client.send(settingsFrame([[Setting.initialWindowSize, 30_000]]))
+  await client.ended(1)
+  await client.ended(3)
+  assert.ok(client.body(1).equals(Buffer.alloc(16_000, '/1')))
+  assert.ok(client.body(3).equals(Buffer.alloc(16_000, '/3')))
+})
+
 test('streams that wait for the connection take turns', async () => {
   await using server = await startHttp2Server({
     handle: (exchange) => void answerWith(exchange, 200, [], Buffer.alloc(200_000), true),

@@ -121,7 +121,11 @@ export class ServerSession extends Http2Session {
 
   override onFailed(error: unknown): void {
     this.#context.ports.failed(error)
-    this.fail(ErrorCode.internal)
+    try {
+      this.fail(ErrorCode.internal)
+    } catch (another) {
+      this.#context.ports.failed(another)
+    }
   }
 
   /** Whether a stream may be opened. @returns `admitted`; 0 to ignore it, or the code that ends the connection */
@@ -164,7 +168,9 @@ export class ServerSession extends Http2Session {
     const late = exchange.over
       ? received >= bodyIdleMs
       : (stream.waiting && sent >= answerIdleMs) ||
-        (exchange.isTunnel ? Math.min(received, sent) >= answerIdleMs : exchange.awaitsClient && received >= bodyIdleMs)
+        (exchange.isTunnel
+          ? Math.min(received, sent) >= (exchange.idleMs ?? answerIdleMs)
+          : exchange.awaitsClient && received >= bodyIdleMs)
     if (late) exchange.expire()
   }
 

@@ -37,7 +37,7 @@ export async function checkTraffic(input: Buffer): Promise<string> {
   poison.on = true
   try {
     const plans = Array.from({ length: 2 + pick.below(clientsMax - 1) }, () => planClient(pick))
-    const kinds = await Promise.all(plans.map((plan) => run(plan, gateway)))
+    const kinds = await Promise.all(plans.map((plan) => run(plan, gateway).catch((e) => { console.log(JSON.stringify(plan)); throw e })))
     return `traffic of ${[...new Set(kinds)].sort().join(', ')}`
   } finally {
     poison.on = before
@@ -54,6 +54,7 @@ export async function closeTraffic(): Promise<void> {
 
 async function open(): Promise<Place> {
   const host = await startFakeHost((request, response) => {
+    console.log('host', performance.now()|0, request.method, request.url?.slice(-40)); request.on('end',()=>console.log('host end', request.url?.slice(-30)));response.on('close',()=>console.log('host closed', request.url?.slice(-30), response.writableFinished));
     const [, , , what, owner, length, manner] = (request.url ?? '').split('/')
     const size = Number(length)
     const parts: Buffer[] = []
@@ -109,9 +110,11 @@ function planClient(pick: Picker): Plan {
 }
 
 async function run(plan: Plan, gateway: TestGateway): Promise<string> {
+  const tt = setTimeout(() => console.log("STUCK", JSON.stringify(plan)), 5000); tt.unref()
+  try {
   if (plan.protocol === 'h2') await runHttp2(plan, gateway.httpsPort)
   else await runHttp1(plan, gateway)
-  return `${plan.protocol}${plan.restMs > 0 ? ' slow' : ''}${plan.leavesAfter < Number.POSITIVE_INFINITY ? ' leaving' : ''}`
+  return `${plan.protocol}${plan.restMs > 0 ? ' slow' : ''}${plan.leavesAfter < Number.POSITIVE_INFINITY ? ' leaving' : ''}` } finally { clearTimeout(tt) }
 }
 
 function pathOf({ owner }: Plan, { what, length, manner }: Plan['requests'][number]): string {
@@ -279,7 +282,7 @@ function runStream(plan: Plan, index: number, session: http2.ClientHttp2Session)
         setTimeout(() => stream.resume(), plan.restMs)
       }
     })
-    stream.on('close', () => {
+    stream.on('close', () => { console.log('client closed', pathOf(plan,request), received, stream.rstCode);
       try {
         if (owner !== '') checkAnswer(plan, index, owner, Buffer.concat(parts), !left)
         else assert.ok(left, 'a stream ended without an answer')
