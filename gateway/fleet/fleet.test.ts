@@ -392,6 +392,17 @@ test('a stop lets requests in flight finish and leaves no process behind', async
   assert.deepEqual(pids.filter(isAlive), [])
 })
 
+test('a client that had only just connected when a stop began is still answered, once', async () => {
+  await using host = await startSlowHost()
+  await using gateway = await startTestGateway({ timeouts: { drainMs: 5_000 } })
+  gateway.hosts.add('one', host.origin)
+  const connection = await Kept.open(gateway)
+  const stopped = gateway[Symbol.asyncDispose]()
+  assert.match(await connection.get('/', 'whole'), /^HTTP\/1.1 200 /)
+  await until(() => connection.closed)
+  await stopped
+})
+
 test('a stop ends what does not finish in time', async () => {
   await using host = await startSlowHost()
   await using gateway = await startFleet({ timeouts: { drainMs: 100 } })

@@ -1,4 +1,4 @@
-import { joinedBytesMax } from '../http1/message-socket.ts'
+import { joinedBytesMax, poison } from '../http1/message-socket.ts'
 
 /**
  * Copies of small request bodies, kept until it is certain that no other host will need them. Up to `joinedBytesMax` they lie in buffers that
@@ -18,6 +18,7 @@ export function keepBody(body: Buffer): Buffer {
 /** Gives a body from `keepBody` back. Using it afterwards is a fault. */
 export function letGoBody(body: Buffer): void {
   const { buffer } = body
+  if (poison.on) body.fill(poison.byte)
   if (buffer.byteLength === joinedBytesMax && body.byteOffset === 0 && pool.length < pooledMax)
     pool.push(Buffer.from(buffer, 0, joinedBytesMax))
 }

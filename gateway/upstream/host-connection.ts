@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 import { ChunkedDecoder, lastChunk, writeChunkSize } from '../http1/chunked.ts'
 import { type FieldBlock, releaseBlock } from '../http1/field-block.ts'
 import { dropInTrailer, Field } from '../http1/known-fields.ts'
-import { joinedBytesMax, MessageSocket, putBytes, scratch } from '../http1/message-socket.ts'
+import { joinedBytesMax, MessageSocket, putBytes, putNumber, scratch } from '../http1/message-socket.ts'
 import { inChunks, ScannedAnswer, scanAnswer, untilClose } from '../http1/scan-answer.ts'
 import { needMore, refusalTexts } from '../http1/scan-fields.ts'
 import type { AnswerSink, HostFailure, HostRequest, HostStream } from './host-stream.ts'
@@ -16,6 +16,7 @@ const informationalMax = 16
 const versionLine = Buffer.from(' HTTP/1.1\r\nHost: ')
 const lineEnd = Buffer.from('\r\n')
 const zeroLength = Buffer.from('Content-Length: 0\r\n')
+const lengthName = Buffer.from('Content-Length: ')
 const chunkedLine = Buffer.from('Transfer-Encoding: chunked\r\n')
 const upgradeLines = Buffer.from('Connection: Upgrade\r\nUpgrade: websocket\r\n')
 const keyName = Buffer.from('Sec-WebSocket-Key: ')
@@ -46,6 +47,8 @@ export class HostConnection extends MessageSocket implements HostStream {
   #chunks: ChunkedDecoder | undefined = undefined
   /** Bytes of body to come, `inChunks` or `untilClose`. */
   #left = 0
+  /** The request's body goes out in chunks. */
+  #chunked = false
   #requestSent = false
   #sawBytes = false
   #informational = 0
@@ -84,8 +87,10 @@ export class HostConnection extends MessageSocket implements HostStream {
       return false
     }
     this.#phase = 'head'
+    this.#chunked = request.bodyBytes === -1 && !last
     const joined = body !== undefined && body.length <= joinedBytesMax
-    const more = this.#sendHead(request, joined ? body : undefined)
+    const wholeBytes = last ? (body?.length ?? 0) : -1
+    const more = this.#sendHead(request, joined ? body : undefined, wholeBytes)
     const all = body !== undefined && !joined ? this.#sendOwn(body) : more
     if (last) this.#sent()
     // While the body flows the client's own deadline counts.
@@ -104,7 +109,7 @@ export class HostConnection extends MessageSocket implements HostStream {
   end(trailers?: FieldBlock): void {
     if (this.#phase === 'tunnel') return void this.socket.end()
     if (this.#phase === 'closed' || this.#requestSent) return
-    if (this.#request?.bodyBytes === -1) this.#sendEnd(trailers)
+    if (this.#chunked) this.#sendEnd(trailers)
     this.#sent()
   }
 
@@ -189,7 +194,8 @@ export class HostConnection extends MessageSocket implements HostStream {
 
   // --- sending
 
-  #sendHead(request: HostRequest, body: Buffer | undefined): boolean {
+  /** @param wholeBytes - length of the body when all of it is there; -1 otherwise */
+  #sendHead(request: HostRequest, body: Buffer | undefined, wholeBytes: number): boolean {
     const { fields, extraLines, pathPrefix, pathStart, pathEnd } = request
     const fieldBytes = fields.count === 0 ? 0 : fields.end - fields.lineStart(0)
     const bodyBytes = body?.length ?? 0
@@ -205,10 +211,10 @@ export class HostConnection extends MessageSocket implements HostStream {
     at = putBytes(out, at, lineEnd)
     at = fields.writeKept(out, at)
     at += extraLines.copy(out, at)
-    at = this.#frame(out, at, request)
+    at = this.#frame(out, at, request, wholeBytes)
     at = putBytes(out, at, lineEnd)
     if (body && body.length > 0) {
-      if (request.bodyBytes !== -1) at += body.copy(out, at)
+      if (!this.#chunked) at += body.copy(out, at)
       else {
         at = writeChunkSize(out, at, body.length)
         at += body.copy(out, at)
@@ -218,7 +224,7 @@ export class HostConnection extends MessageSocket implements HostStream {
     return this.writeScratch(at)
   }
 
-  #frame(out: Buffer, at: number, request: HostRequest): number {
+  #frame(out: Buffer, at: number, request: HostRequest, wholeBytes: number): number {
     const { upgrade, method } = request
     if (upgrade) {
       at = putBytes(out, at, upgradeLines)
@@ -227,7 +233,12 @@ export class HostConnection extends MessageSocket implements HostStream {
       at += out.write(upgrade.key, at, 'latin1')
       return putBytes(out, at, lineEnd)
     }
-    if (request.bodyBytes === -1) return putBytes(out, at, chunkedLine)
+    if (this.#chunked) return putBytes(out, at, chunkedLine)
+    // Nobody said how long the body would be, and now it is there.
+    if (request.bodyBytes === -1) {
+      at = putBytes(out, at, lengthName)
+      return putBytes(out, putNumber(out, at, wholeBytes), lineEnd)
+    }
     // Without it a host may wait for a body (RFC 9110 §8.6).
     const wantsLength = method === 'POST' || method === 'PUT' || method === 'PATCH'
     if (request.bodyBytes === 0 && wantsLength && request.fields.find(Field.contentLength) < 0)
@@ -241,7 +252,7 @@ export class HostConnection extends MessageSocket implements HostStream {
   }
 
   #sendOwn(part: Buffer): boolean {
-    if (this.#request?.bodyBytes !== -1) return this.writeOwned(part)
+    if (!this.#chunked) return this.writeOwned(part)
     const line = Buffer.allocUnsafe(12)
     return this.writeFramed(line.subarray(0, writeChunkSize(line, 0, part.length)), part, lineEnd)
   }

@@ -153,10 +153,20 @@ export class Http1Connection extends MessageSocket implements OpenConnection {
       this.#restEnd = end
       this.#begin(head)
       if (this.#restAt < this.#restEnd && this.#phase !== 'idle') this.#keepRest()
-      if (this.exchange || this.#phase !== 'idle' || this.#restAt >= this.#restEnd) break
-      at = this.#restAt
-      end = this.#restEnd
-      bytes = this.#rest
+      if (this.exchange || this.#phase !== 'idle') break
+      const { pending } = this
+      if (pending) {
+        // The exchange took all there was, and gave back what comes behind its body.
+        bytes = pending
+        at = this.pendingAt
+        end = pending.length
+        this.pending = undefined
+        this.resume()
+      } else if (this.#restAt < this.#restEnd) {
+        at = this.#restAt
+        end = this.#restEnd
+        bytes = this.#rest
+      } else break
     }
     this.#rest = nothing
     this.#restAt = 0

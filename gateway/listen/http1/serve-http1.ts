@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import type { ClientConnection } from '../../forward/exchange.ts'
+import { poison } from '../../http1/message-socket.ts'
 import { readInto } from '../read-into.ts'
 import type { ListenContext } from '../listen-context.ts'
 import { Http1Connection } from './http1-connection.ts'
@@ -17,6 +18,7 @@ function onData(this: Socket, chunk: Buffer): void {
 
 function onRead(this: Socket, count: number, bytes: Buffer): boolean {
   ;(this as ServedSocket)[connectionOf].onData(bytes, 0, count)
+  if (poison.on) bytes.fill(poison.byte)
   return true
 }
 

@@ -4,6 +4,8 @@ import type { Socket } from 'node:net'
 export class FakeSocket {
   readonly writableLength = 0
   destroyed = false
+  /** Closed so that the other side sees an error, not an end. */
+  reset = false
   /** Our side said that it will write no more. */
   ended = false
   #paused = false
@@ -23,6 +25,7 @@ export class FakeSocket {
     return true
   }
 
+  setNoDelay(): void {}
   cork(): void {}
   uncork(): void {}
 
@@ -52,5 +55,6 @@ export class FakeSocket {
 
   resetAndDestroy(): void {
     this.destroyed = true
+    this.reset = true
   }
 }

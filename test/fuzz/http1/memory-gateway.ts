@@ -7,6 +7,7 @@ import { applyAnswerPolicy } from '../../../gateway/guard/answer-policy.ts'
 import { dropNominated } from '../../../gateway/http1/connection-options.ts'
 import { blockOf, type FieldBlock } from '../../../gateway/http1/field-block.ts'
 import { dropToHost } from '../../../gateway/http1/known-fields.ts'
+import { poison } from '../../../gateway/http1/message-socket.ts'
 import { Connections } from '../../../gateway/listen/connections.ts'
 import { Http1Connection } from '../../../gateway/listen/http1/http1-connection.ts'
 import { type ListenContext, settingsOf } from '../../../gateway/listen/listen-context.ts'
@@ -41,8 +42,8 @@ export interface Passage {
   upstream: Buffer[]
   /** What the client got. */
   downstream: Buffer
-  /** The client's connection was cut, or is closed after what was written. */
-  closed: 'no' | 'gently' | 'cut'
+  /** What became of the client's connection after what was written; `reset` shows as an error. */
+  closed: 'no' | 'closed' | 'reset'
 }
 
 /**
@@ -63,9 +64,14 @@ export function pass(pieces: readonly Buffer[], answer: readonly Buffer[], answe
   }
   const fake = new FakeSocket()
   const connection = new Http1Connection(fake.socket, client, context)
-  for (const piece of pieces) if (!fake.destroyed) connection.onData(Buffer.from(piece))
+  for (const piece of pieces) {
+    // As a socket does: a buffer that is read into again.
+    const buffer = Buffer.from(piece)
+    if (!fake.destroyed) connection.onData(buffer, 0, buffer.length)
+    buffer.fill(poison.byte)
+  }
   passage.downstream = fake.written
-  passage.closed = fake.destroyed ? 'cut' : fake.ended ? 'gently' : 'no'
+  passage.closed = fake.reset ? 'reset' : fake.destroyed || fake.ended ? 'closed' : 'no'
   connection.destroy()
   return passage
 }
@@ -205,7 +211,7 @@ class Relay implements RequestSink, AnswerSink {
     for (const piece of this.#answer) {
       // As a socket does: a buffer of its own, of which nobody may keep anything once it counts as free.
       const buffer = Buffer.from(piece)
-      if (!this.#fake.destroyed && this.#host.onBytes(buffer, 0, buffer.length)) buffer.fill(0xdb)
+      if (!this.#fake.destroyed && this.#host.onBytes(buffer, 0, buffer.length)) buffer.fill(poison.byte)
     }
     if (this.#answerEnds && !this.#over) this.#host.onEnd()
     if (!this.#over) this.#host.cancel()

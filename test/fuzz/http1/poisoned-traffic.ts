@@ -37,7 +37,7 @@ export async function checkTraffic(input: Buffer): Promise<string> {
   poison.on = true
   try {
     const plans = Array.from({ length: 2 + pick.below(clientsMax - 1) }, () => planClient(pick))
-    const kinds = await Promise.all(plans.map((plan) => run(plan, gateway).catch((e) => { console.log(JSON.stringify(plan)); throw e })))
+    const kinds = await Promise.all(plans.map((plan) => run(plan, gateway)))
     return `traffic of ${[...new Set(kinds)].sort().join(', ')}`
   } finally {
     poison.on = before
@@ -54,7 +54,6 @@ export async function closeTraffic(): Promise<void> {
 
 async function open(): Promise<Place> {
   const host = await startFakeHost((request, response) => {
-    console.log('host', performance.now()|0, request.method, request.url?.slice(-40)); request.on('end',()=>console.log('host end', request.url?.slice(-30)));response.on('close',()=>console.log('host closed', request.url?.slice(-30), response.writableFinished));
     const [, , , what, owner, length, manner] = (request.url ?? '').split('/')
     const size = Number(length)
     const parts: Buffer[] = []
@@ -110,11 +109,9 @@ function planClient(pick: Picker): Plan {
 }
 
 async function run(plan: Plan, gateway: TestGateway): Promise<string> {
-  const tt = setTimeout(() => console.log("STUCK", JSON.stringify(plan)), 5000); tt.unref()
-  try {
   if (plan.protocol === 'h2') await runHttp2(plan, gateway.httpsPort)
   else await runHttp1(plan, gateway)
-  return `${plan.protocol}${plan.restMs > 0 ? ' slow' : ''}${plan.leavesAfter < Number.POSITIVE_INFINITY ? ' leaving' : ''}` } finally { clearTimeout(tt) }
+  return `${plan.protocol}${plan.restMs > 0 ? ' slow' : ''}${plan.leavesAfter < Number.POSITIVE_INFINITY ? ' leaving' : ''}`
 }
 
 function pathOf({ owner }: Plan, { what, length, manner }: Plan['requests'][number]): string {
@@ -180,7 +177,7 @@ function requestBytes(plan: Plan, request: Plan['requests'][number], last: boole
   if (what === 'down') return Buffer.from(`${head}${close}\r\n`)
   const body = pattern(plan.owner, length)
   if (manner === 'length') return Buffer.concat([Buffer.from(`${head}${close}Content-Length: ${length}\r\n\r\n`), body])
-  const parts = [Buffer.from(`${head}${close}Transfer-Encoding: chunked\r\n\r\n`)]
+  const parts: Buffer[] = [Buffer.from(`${head}${close}Transfer-Encoding: chunked\r\n\r\n`)]
   for (let at = 0; at < length; at += 7_000) {
     const part = body.subarray(at, at + 7_000)
     parts.push(Buffer.from(`${part.length.toString(16)}\r\n`), part, Buffer.from('\r\n'))
@@ -282,7 +279,7 @@ function runStream(plan: Plan, index: number, session: http2.ClientHttp2Session)
         setTimeout(() => stream.resume(), plan.restMs)
       }
     })
-    stream.on('close', () => { console.log('client closed', pathOf(plan,request), received, stream.rstCode);
+    stream.on('close', () => {
       try {
         if (owner !== '') checkAnswer(plan, index, owner, Buffer.concat(parts), !left)
         else assert.ok(left, 'a stream ended without an answer')
