@@ -7,13 +7,14 @@ import type { Log } from '../core/log.ts'
 import type { Metrics } from '../core/metrics.ts'
 import type { Random } from '../core/random.ts'
 import { TimingWheel } from '../core/timing-wheel.ts'
+import { hostProbe } from './balance/active-checks.ts'
 import { Balancer } from './balance/balancer.ts'
 import { HostHealth } from './balance/host-health.ts'
 import { Compressors } from './compress/compressors.ts'
 import type { GatewayConfig } from './config.ts'
 import { errorPage } from './error-page.ts'
-import { workerCount } from './fleet/config.ts'
 import { closeWhenTaken } from './fleet/close-when-taken.ts'
+import { workerCount } from './fleet/config.ts'
 import type { Exchange } from './forward/exchange.ts'
 import { Admission } from './guard/admission.ts'
 import { ClientLimits } from './guard/client-limits.ts'
@@ -22,16 +23,23 @@ import { SiteRates } from './guard/site-rates.ts'
 import { clientCas } from './listen/client-cas.ts'
 import { Connections } from './listen/connections.ts'
 import { Door } from './listen/door.ts'
-import { canReadInto } from './listen/read-into.ts'
 import { createHttp2Context } from './listen/http2/ports.ts'
 import { type ListenContext, type Settings, settingsOf } from './listen/listen-context.ts'
 import { createPlainListener } from './listen/plain-listener.ts'
-import { createTlsListener } from './listen/tls/tls-listener.ts'
+import { canReadInto } from './listen/read-into.ts'
 import { serveSecure } from './listen/serve-secure.ts'
+import { createTlsListener } from './listen/tls/tls-listener.ts'
 import { overwriteConfig } from './live-config.ts'
 import { type GatewayMetrics, gatewayMetrics } from './metrics.ts'
 import { ZonePages } from './pages/zone-pages.ts'
-import type { BlockSource, CertificateSource, DomainReporter, HostSource, NameSource, TicketKeySource } from './ports.ts'
+import type {
+  BlockSource,
+  CertificateSource,
+  DomainReporter,
+  HostSource,
+  NameSource,
+  TicketKeySource,
+} from './ports.ts'
 import { Routes } from './route/routes.ts'
 import { Answerer } from './serve/answer-exchanges.ts'
 import { dateSource } from './serve/date-source.ts'
@@ -68,7 +76,7 @@ export interface RunningWorker extends AsyncDisposable {
 }
 
 /** Paths that tell whether a host serves: ours, then the one every compute host of the network has. */
-const probePaths = ['/healthz', '/about/usage/system']
+const probePaths = [hostProbe, '/about/usage/system']
 
 /**
  * Starts the data plane of one process: both listeners, routes, balance, hosts. Resolves when both accept connections.
@@ -83,13 +91,14 @@ export async function startWorker(config: GatewayConfig, ports: WorkerPorts): Pr
   const metrics = gatewayMetrics(ports.metrics)
   const wheel = stack.use(new TimingWheel(clock))
   const pools = stack.use(new HostPools(settings, wheel))
-  const probe = async (origin: string): Promise<boolean> => {
-    for (const path of probePaths)
+  const probe = async (origin: string, asked: string): Promise<boolean> => {
+    for (const path of asked === hostProbe ? probePaths : [asked])
       if (await probeHost(pools, clock, { origin, path, timeoutMs: settings.config.balance.probeMs })) return true
     return false
   }
   const health = stack.use(new HostHealth(live.balance, { clock, random, metrics, probe }))
   const balancer = new Balancer(live.balance, { hosts: ports.hosts, health, clock, random, log, metrics })
+  for (const id of config.balance.drainedHosts) balancer.drainHost(id)
   const routes = new Routes(live, { names: ports.names, clock, metrics })
   const blocks = new VerifiedBlocks(live.static, { blocks: ports.blocks, clock, metrics })
   const pages = new ZonePages(live, { clock, domainReport: ports.domainReport })
@@ -174,8 +183,10 @@ export async function startWorker(config: GatewayConfig, ports: WorkerPorts): Pr
   const httpsPort = await listen(tls.server, { host, port: config.listen.httpsPort, reusePort })
   const running = stack.move()
   const reconfigure = (next: GatewayConfig): void => {
+    const before = settings.config.balance.drainedHosts
     Object.assign(settings, settingsOf(next))
     clients.configure(next.clients)
+    drainHosts(balancer, before, next.balance.drainedHosts)
     rates.reset()
     // Connections that are open go on under the limits they began with.
     http2 = http2Of(next)
@@ -202,6 +213,12 @@ function machineMemory(config: GatewayConfig): { totalBytes: number; workers: nu
   const constrained = process.constrainedMemory()
   const totalBytes = constrained > 0 && constrained < totalmem() ? constrained : totalmem()
   return { totalBytes, workers: Math.max(1, workerCount(config.workers)) }
+}
+
+/** Hosts that are listed now, and were not, get no new requests; those that were listed do again. */
+function drainHosts(balancer: Balancer, before: readonly string[], now: readonly string[]): void {
+  for (const id of before) if (!now.includes(id)) balancer.undrainHost(id)
+  for (const id of now) balancer.drainHost(id)
 }
 
 /** Counts what ends: exchanges, and requests that could not be read. */

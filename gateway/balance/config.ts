@@ -40,6 +40,13 @@ export const balanceConfigSchema = z.object({
   ),
   checkFailures: count(2, 'Probes in a row that must fail before a host that no request has complained of is out.'),
   checkIdleMs: ms(60_000, 'A host without a request for this long is not probed.'),
+  drainedHosts: z
+    .array(z.string().min(1).max(200))
+    .max(10_000)
+    .default([])
+    .describe(
+      'Ids of hosts that get no new requests; what they are answering goes on. Set it and reload before a host is taken down.',
+    ),
   slowStartMs: ms(
     10_000,
     'Time over which a host that is new or came back is brought to its full share: its caches are cold.',

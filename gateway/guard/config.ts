@@ -112,6 +112,13 @@ export const siteOptionsSchema = z.strictObject({
     .describe(
       'Answers that are compressed: none, those that are the same for everybody, or all that gain. With "all", a page that repeats input beside a secret gives the secret away by its length (BREACH).',
     ),
+  probePath: z
+    .string()
+    .regex(/^\/[\x21\x22\x24-\x7e]{0,255}$/)
+    .optional()
+    .describe(
+      'Path on the site that tells whether a host serves it well (2xx). Absent: hosts are asked whether they serve at all.',
+    ),
   requestsPerSecond: rate(0, 'Requests per second for the site, for each worker; 0 for no limit. Beyond it 429.'),
   bytesPerSecond: rate(
     0,

@@ -139,7 +139,8 @@ export abstract class MessageSocket extends Deadline {
     this.#onFlushed ??= () => {
       if (!this.#waiting) return
       // More was written meanwhile: the wait goes on behind that.
-      if (this.socket.writableLength > 0 && !this.socket.destroyed) return void this.socket.write(nothing, this.#flushed())
+      if (this.socket.writableLength > 0 && !this.socket.destroyed)
+        return void this.socket.write(nothing, this.#flushed())
       this.#waiting = false
       if (!this.socket.destroyed) this.onWritable()
     }

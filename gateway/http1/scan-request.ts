@@ -199,10 +199,12 @@ function readFields(head: ScannedRequest): number {
   const framing = readFraming(head, lengthIndex, codingIndex)
   if (framing !== 0) return framing
   if ((options & Option.malformed) !== 0) return Refusal.badConnection
-  head.keepAlive =
-    (options & Option.close) === 0 && (head.version === '1.1' || (options & Option.keepAlive) !== 0)
+  head.keepAlive = (options & Option.close) === 0 && (head.version === '1.1' || (options & Option.keepAlive) !== 0)
   head.nominates = (options & Option.other) !== 0
-  head.upgrade = upgrades > 0 && (options & Option.upgrade) !== 0 && head.method === 'GET' && head.version === '1.1' ? 'websocket' : undefined
+  head.upgrade =
+    upgrades > 0 && (options & Option.upgrade) !== 0 && head.method === 'GET' && head.version === '1.1'
+      ? 'websocket'
+      : undefined
   if (head.upgrade && head.bodyBytes !== 0) return Refusal.bodyOnUpgrade
   return readExpect(head, expects)
 }

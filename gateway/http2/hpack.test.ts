@@ -399,6 +399,19 @@ test('an answer like the one before it takes a few bytes; secrets never enter th
   }
 })
 
+test('a table made smaller and larger again is told as both, so that the peer empties its own', () => {
+  const encoder = new HpackEncoder(4_096)
+  const out = Buffer.alloc(64)
+  encoder.allowTable(0)
+  encoder.allowTable(100_000)
+  encoder.start(out, 0)
+  encoder.status(200)
+  assert.equal(out.toString('hex', 0, encoder.at), '203fe11f88')
+  encoder.start(out, 0)
+  encoder.status(204)
+  assert.equal(out.toString('hex', 0, encoder.at), '89')
+})
+
 test('dropped fields and those of one connection are not encoded', () => {
   const encoder = new HpackEncoder(4_096)
   const decoding = new Decoding()

@@ -91,6 +91,11 @@ export class Http2Stream {
     return false
   }
 
+  /** After `send` returned false: copies what waits, so that the memory given is free at once. */
+  keepPending(): void {
+    if (this.#pending !== undefined) this.#pending = Buffer.from(this.#pending)
+  }
+
   /** Completes our side, with trailers where there are any that are not dropped. They are copied when they have to wait. */
   end(trailers: FieldBlock | undefined): void {
     if (this.localEnded || this.closed || this.#endAfter) return

@@ -11,6 +11,8 @@ export class PeerSettings {
   initialWindow = defaultWindow
   streamsMax = unlimited
   headerListBytesMax = unlimited
+  /** A SETTINGS frame of the peer has come: what stands here is no guess any more. */
+  known = false
   /** RFC 8441 §3: only a server says so. */
   extendedConnect = false
 
@@ -25,6 +27,7 @@ export class PeerSettings {
    * @returns 0 or an error code
    */
   read(bytes: Buffer, start: number, end: number, fromServer: boolean): number {
+    this.known = true
     for (let at = start; at < end; at += entryBytes) {
       const name = ((bytes[at] as number) << 8) | (bytes[at + 1] as number)
       const error = this.#set(name, readUint32(bytes, at + 2), fromServer)

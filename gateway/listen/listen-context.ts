@@ -1,14 +1,14 @@
 import type { Clock } from '../../core/clock.ts'
-import type { TimingWheel } from '../../core/timing-wheel.ts'
 import type { AppError } from '../../core/errors.ts'
+import type { TimingWheel } from '../../core/timing-wheel.ts'
+import type { CompressionRules } from '../compress/plan-compression.ts'
 import type { GatewayConfig } from '../config.ts'
 import type { Page } from '../error-page.ts'
-import type { Connections } from './connections.ts'
-import type { CompressionRules } from '../compress/plan-compression.ts'
+import type { Exchange, ExchangeOwner } from '../forward/exchange.ts'
 import { AddressSet } from '../guard/address-set.ts'
 import type { SiteOptions } from '../guard/config.ts'
 import { SiteOptionsTable } from '../route/site-options.ts'
-import type { Exchange, ExchangeOwner } from '../forward/exchange.ts'
+import type { Connections } from './connections.ts'
 
 /** The configuration in force, with what is derived from it. A reload replaces every value whole; none is changed. */
 export interface Settings {

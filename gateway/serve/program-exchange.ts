@@ -66,7 +66,13 @@ export class ProgramExchange implements RequestSink, HostRequest, AnswerFeeder {
   #shaped: ShapedAnswer | undefined = undefined
   #tunnelBytes = 0
 
-  constructor(exchange: Exchange, itemHash: string, pathPrefix: Buffer, ports: ProgramPorts, rate: SiteRate | undefined) {
+  constructor(
+    exchange: Exchange,
+    itemHash: string,
+    pathPrefix: Buffer,
+    ports: ProgramPorts,
+    rate: SiteRate | undefined,
+  ) {
     const { head } = exchange
     this.exchange = exchange
     this.ports = ports
@@ -81,7 +87,8 @@ export class ProgramExchange implements RequestSink, HostRequest, AnswerFeeder {
     this.#rate = rate
     const { config, sites } = ports.settings
     this.#options = sites.optionsFor(head.host)
-    this.#sharedZone = head.host.endsWith(config.zone) && head.host.length > config.zone.length ? config.zone : undefined
+    this.#sharedZone =
+      head.host.endsWith(config.zone) && head.host.length > config.zone.length ? config.zone : undefined
     this.upgrade = head.upgrade ? this.#webSocket(head.fields) : undefined
     head.fields.dropBy(dropToHost)
     if (head.nominates) dropNominated(head.fields)

@@ -39,7 +39,11 @@ export function serveProgram(
   rate: SiteRate | undefined,
   ports: ProgramPorts,
 ): void {
-  const found = ports.balancer.find(itemHash)
+  const { probePath } = ports.settings.sites.optionsFor(exchange.head.host)
+  const found =
+    probePath === undefined
+      ? ports.balancer.find(itemHash)
+      : ports.balancer.find(itemHash, `/vm/${itemHash}${probePath}`)
   const program = new ProgramExchange(exchange, itemHash, prefixOf(itemHash), ports, rate)
   if (!(found instanceof Promise)) return program.begin(found)
   exchange.listen(program)

@@ -5,8 +5,8 @@ import { dropInTrailer, Field } from '../http1/known-fields.ts'
 import { joinedBytesMax, MessageSocket, putBytes, putNumber, scratch } from '../http1/message-socket.ts'
 import { inChunks, ScannedAnswer, scanAnswer, untilClose } from '../http1/scan-answer.ts'
 import { needMore, refusalTexts } from '../http1/scan-fields.ts'
-import type { AnswerSink, HostFailure, HostRequest, HostStream } from './host-stream.ts'
 import type { HostPool } from './host-pool.ts'
+import type { AnswerSink, HostFailure, HostRequest, HostStream } from './host-stream.ts'
 
 /** Fields of one answer; far above what any program sends. */
 const answerFieldsMax = 200
@@ -440,7 +440,8 @@ export class HostConnection extends MessageSocket implements HostStream {
 
   #broken(what: string, cause?: unknown): void {
     if (this.#phase === 'closed') return
-    const when = this.#phase === 'head' ? ' before it answered' : this.#phase === 'body' ? ' in the middle of its answer' : ''
+    const when =
+      this.#phase === 'head' ? ' before it answered' : this.#phase === 'body' ? ' in the middle of its answer' : ''
     this.#fail({ kind: 'unreachable', what: what + when, cause, ...this.#blame() })
   }
 

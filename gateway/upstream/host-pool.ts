@@ -1,8 +1,8 @@
 import net from 'node:net'
 import tls from 'node:tls'
 import type { TimingWheel } from '../../core/timing-wheel.ts'
-import type { Settings } from '../listen/listen-context.ts'
 import { poison } from '../http1/message-socket.ts'
+import type { Settings } from '../listen/listen-context.ts'
 import { HostConnection } from './host-connection.ts'
 import type { AnswerSink, HostStream } from './host-stream.ts'
 
@@ -96,7 +96,11 @@ export class HostPool {
     let connection: HostConnection
     let socket: net.Socket
     if (this.#secure) {
-      socket = tls.connect({ ...options, ...(net.isIP(this.#host) === 0 ? { servername: this.#host } : {}), ALPNProtocols: ['http/1.1'] })
+      socket = tls.connect({
+        ...options,
+        ...(net.isIP(this.#host) === 0 ? { servername: this.#host } : {}),
+        ALPNProtocols: ['http/1.1'],
+      })
       connection = new HostConnection(socket, this, true)
       socket.on('data', (chunk: Buffer) => {
         if (!connection.onBytes(chunk, 0, chunk.length)) socket.pause()

@@ -1,7 +1,6 @@
 /**
  * The gateway as a program of its own over a fixed name table and fixed hosts. Usage: gateway-program.ts SETUP-JSON
  * SIGHUP reloads: another configuration, and a new table of names in which every site is a new object.
- * `LASTMILE_BENCH_BARE=1` switches off what can be switched off, which shows what the features cost.
  */
 import { readFileSync } from 'node:fs'
 import { systemClock } from '../../core/clock.ts'
@@ -39,9 +38,6 @@ const liftedClients = {
   requestsBurst: most,
 }
 
-/** Configuration that switches features off, for the feature tax. */
-const bareConfig = {}
-
 class NoSuchNameError extends AppError {
   readonly code = 'BENCH_NO_SUCH_NAME'
   readonly fault = 'caller'
@@ -60,7 +56,6 @@ const configAfter = (reloads: number): GatewayConfig =>
     limits: liftedLimits,
     clients: liftedClients,
     timeouts: { keepAliveMs: 65_000 + reloads, drainMs: 500 },
-    ...(process.env.LASTMILE_BENCH_BARE === '1' ? bareConfig : {}),
   })
 
 let names = nameTable()

@@ -1,6 +1,13 @@
 import type { Socket } from 'node:net'
-import { BadRequestError, HeadersTooLargeError, MethodNotAllowedError, MisdirectedError, RequestTimeoutError, UriTooLongError } from '../../errors.ts'
 import type { AppError } from '../../../core/errors.ts'
+import {
+  BadRequestError,
+  HeadersTooLargeError,
+  MethodNotAllowedError,
+  MisdirectedError,
+  RequestTimeoutError,
+  UriTooLongError,
+} from '../../errors.ts'
 import type { ClientConnection } from '../../forward/exchange.ts'
 import { MessageSocket } from '../../http1/message-socket.ts'
 import { needMore, Refusal, refusalTexts } from '../../http1/scan-fields.ts'

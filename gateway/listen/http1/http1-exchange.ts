@@ -1,3 +1,4 @@
+import { BadRequestError, RequestTimeoutError } from '../../errors.ts'
 import { type AnswerHead, Exchange, type RequestSink } from '../../forward/exchange.ts'
 import { ChunkedDecoder, lastChunk, writeChunkSize } from '../../http1/chunked.ts'
 import { type FieldBlock, releaseBlock } from '../../http1/field-block.ts'
@@ -5,7 +6,6 @@ import { dropInTrailer, Field } from '../../http1/known-fields.ts'
 import { joinedBytesMax, putBytes, putNumber, scratch } from '../../http1/message-socket.ts'
 import type { ScannedRequest } from '../../http1/scan-request.ts'
 import { statusLine } from '../../http1/status-lines.ts'
-import { BadRequestError, RequestTimeoutError } from '../../errors.ts'
 import type { Http1Connection } from './http1-connection.ts'
 
 const continueLine = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n')

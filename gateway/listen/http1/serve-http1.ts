@@ -1,8 +1,8 @@
 import type { Socket } from 'node:net'
 import type { ClientConnection } from '../../forward/exchange.ts'
 import { poison } from '../../http1/message-socket.ts'
-import { readInto } from '../read-into.ts'
 import type { ListenContext } from '../listen-context.ts'
+import { readInto } from '../read-into.ts'
 import { Http1Connection } from './http1-connection.ts'
 
 const connectionOf = Symbol('connection')
@@ -37,7 +37,8 @@ function ignore(): void {}
 export function serveHttp1(socket: Socket, client: ClientConnection, context: ListenContext, first?: Buffer): void {
   const connection = new Http1Connection(socket, client, context)
   ;(socket as ServedSocket)[connectionOf] = connection
-  if (socket.readableLength > 0) first = first ? Buffer.concat([first, socket.read() as Buffer]) : (socket.read() as Buffer)
+  if (socket.readableLength > 0)
+    first = first ? Buffer.concat([first, socket.read() as Buffer]) : (socket.read() as Buffer)
   if (!readInto(socket, onRead)) socket.on('data', onData)
   socket.on('end', onEnd)
   socket.on('error', ignore)

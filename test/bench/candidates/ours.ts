@@ -6,12 +6,12 @@ import type { Candidate, Place } from './candidate.ts'
 /** The gateway of this checkout with every feature on, one worker. */
 export const ours: Candidate = { name: 'ours', lacks: [], version: revision, command: gatewayCommand }
 
-/** The same with everything off that can be switched off: what the features cost is the difference. */
+/** Sockets, scanners and pools of this checkout with nothing between them: what the features cost is the difference. */
 export const bare: Candidate = {
   name: 'bare',
   lacks: [],
   version: revision,
-  command: (place) => ({ ...gatewayCommand(place), env: { LASTMILE_BENCH_BARE: '1' } }),
+  command: (place) => gatewayCommand(place, 'candidates/bare-program.ts'),
 }
 
 /** Commit of the checkout, with `+` when files differ from it. */
@@ -31,7 +31,10 @@ export function revision(): string {
 
 const nameTtlMs = 60_000
 
-function gatewayCommand({ site, httpPort, httpsPort }: Place): { command: string; args: string[] } {
+function gatewayCommand(
+  { site, httpPort, httpsPort }: Place,
+  program = 'gateway-program.ts',
+): { command: string; args: string[] } {
   const setup: GatewaySetup = {
     httpPort,
     httpsPort,
@@ -41,5 +44,5 @@ function gatewayCommand({ site, httpPort, httpsPort }: Place): { command: string
     keyFile: site.keyFile,
     nameTtlMs,
   }
-  return { command: process.execPath, args: [programFile('gateway-program.ts'), JSON.stringify(setup)] }
+  return { command: process.execPath, args: [programFile(program), JSON.stringify(setup)] }
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { refusalTexts } from '../../../gateway/http1/scan-fields.ts'
 import { extraLines, type Passage, pass, pathPrefix } from './memory-gateway.ts'
 import { nodeRequests } from './node-oracle.ts'
-import { type ReadRequest, type ReadRequests, readRequests } from './read-requests.ts'
+import { type ReadRequest, type ReadRequests, readRequests, writtenLimits } from './read-requests.ts'
 import { splitsOf } from './splits.ts'
 
 const plainAnswer = [Buffer.from('HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n')]
@@ -77,7 +77,7 @@ function checkUpstream(ours: ReadRequests, whole: Passage): void {
   for (const [i, request] of ours.requests.entries()) {
     if (!request.complete) continue
     const written = whole.upstream[i] as Buffer
-    const again = readRequests(written)
+    const again = readRequests(written, writtenLimits)
     assert.equal(again.requests.length, 1, `one request to the host: ${JSON.stringify(written.toString('latin1'))}`)
     const [first] = again.requests
     assert.ok(first?.complete)

@@ -5,6 +5,9 @@ import { type HeadLimits, ScannedRequest, scanRequest } from '../../../gateway/h
 /** As in the gateway's configuration by default. */
 export const headLimits: HeadLimits = { headBytesMax: 16_384, headFieldsMax: 100, uriBytesMax: 8_192 }
 
+/** For what we wrote ourselves: our own fields come on top. */
+export const writtenLimits: HeadLimits = { headBytesMax: 32_768, headFieldsMax: 200, uriBytesMax: 16_384 }
+
 /** A request as one reader understands it. */
 export interface ReadRequest {
   method: string
@@ -28,12 +31,12 @@ export interface ReadRequests {
 }
 
 /** Reads a connection's bytes as our listener does: requests one after the other, each with its body. */
-export function readRequests(bytes: Buffer): ReadRequests {
+export function readRequests(bytes: Buffer, limits: HeadLimits = headLimits): ReadRequests {
   const requests: ReadRequest[] = []
   for (let at = 0; ; ) {
     const head = new ScannedRequest()
     try {
-      const next = scanRequest(bytes, at, bytes.length, head, headLimits)
+      const next = scanRequest(bytes, at, bytes.length, head, limits)
       if (next === needMore) return { requests, end: 'more', refusal: 0 }
       if (next < 0) return { requests, end: 'refused', refusal: next }
       const request: ReadRequest = {
