@@ -6,6 +6,7 @@ import { onDispose } from '../core/lifecycle.ts'
 import type { Log } from '../core/log.ts'
 import type { Metrics } from '../core/metrics.ts'
 import type { Random } from '../core/random.ts'
+import { momentClock } from '../core/moment.ts'
 import { TimingWheel } from '../core/timing-wheel.ts'
 import { hostProbe } from './balance/active-checks.ts'
 import { Balancer } from './balance/balancer.ts'
@@ -84,7 +85,8 @@ const probePaths = [hostProbe, '/about/usage/system']
  */
 export async function startWorker(config: GatewayConfig, ports: WorkerPorts): Promise<RunningWorker> {
   await using stack = new AsyncDisposableStack()
-  const { clock, random, log, certificates, ticketKeys } = ports
+  const { random, log, certificates, ticketKeys } = ports
+  const clock = momentClock(ports.clock)
   const settings: Settings = settingsOf(config)
   // For parts that keep a group of the configuration: written over at a reload.
   const live = structuredClone(config)

@@ -53,7 +53,8 @@ export function scanAnswer(
   if ((minor !== 0x31 && minor !== 0x30) || bytes[at + 1] !== SP) return Refusal.badStatusLine
   const status = parseLength(bytes, at + 2, at + 5)
   if (status < 0) return Refusal.badStatusLine
-  if (status < 100 || status > 599) return Refusal.badStatus
+  // HTTP/1.0 has no informational answers: what follows might be taken for another one (RFC 9110 §15.2).
+  if (status < 100 || status > 599 || (status < 200 && minor === 0x30)) return Refusal.badStatus
   at += 5
   if (bytes[at] === SP) {
     at++

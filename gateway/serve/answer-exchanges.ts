@@ -4,7 +4,9 @@ import type { Log } from '../../core/log.ts'
 import { MisdirectedError, PageNotFoundError } from '../errors.ts'
 import type { Exchange, RequestSink } from '../forward/exchange.ts'
 import { sendError, sendPage, sendWhole } from '../forward/send-page.ts'
+import { allowed } from '../error-page.ts'
 import type { Admission } from '../guard/admission.ts'
+import { hopsLeft } from '../guard/max-forwards.ts'
 import { Field } from '../http1/known-fields.ts'
 import type { Settings } from '../listen/listen-context.ts'
 import { reportUrl, type ZonePages } from '../pages/zone-pages.ts'
@@ -91,6 +93,7 @@ export class Answerer {
 
   #serve(exchange: Exchange, site: Site): void {
     exchange.site = site
+    if (exchange.head.method === 'OPTIONS' && isForUs(exchange)) return sendWhole(exchange, 204, ['Allow', allowed])
     const { target } = site.resolution
     const rate = this.#ports.admission.admitToSite(exchange)
     switch (target.kind) {
@@ -159,6 +162,11 @@ export class Answerer {
     const { settings, publicHttpsPort } = this.#ports
     return about && host ? reportUrl(settings.config.zone, publicHttpsPort(), host) : undefined
   }
+}
+
+/** An OPTIONS about the server as a whole, or one that may not be forwarded any more (RFC 9110 §9.3.7, §7.6.2). */
+function isForUs({ head, path }: Exchange): boolean {
+  return path === '*' || hopsLeft(head) === 0
 }
 
 function sameTarget(site: Site, other: Site): boolean {

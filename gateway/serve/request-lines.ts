@@ -1,8 +1,9 @@
 import type { Random } from '../../core/random.ts'
 import { LoopError } from '../errors.ts'
-import type { Exchange } from '../forward/exchange.ts'
+import type { Exchange, RequestHead } from '../forward/exchange.ts'
 import { forwardedLines, type Requester } from '../guard/forwarded.ts'
 import { hasPassed, loopLine, ownLoopLine } from '../guard/loop.ts'
+import { hopsLeft } from '../guard/max-forwards.ts'
 import { RequestIds, requestIdChars } from '../guard/request-id.ts'
 import { Field } from '../http1/known-fields.ts'
 
@@ -14,19 +15,15 @@ export class RequestLines {
   readonly #loopId: string
   readonly #ids: RequestIds
   readonly #ownLoop: Buffer
-  readonly #via: Buffer
-  readonly #template: Buffer
-  readonly #idAt: number
+  readonly #templates: Record<RequestHead['version'], Template>
 
   /** @param loopId - this gateway's name in Via and CDN-Loop: its zone */
   constructor(loopId: string, random: Random) {
     this.#loopId = loopId.toLowerCase()
     this.#ids = new RequestIds(random)
     this.#ownLoop = ownLoopLine(loopId)
-    const id = 'X-Request-Id: '
-    this.#via = Buffer.from(`Via: 1.1 ${loopId}\r\n${id}${'0'.repeat(requestIdChars)}\r\n`)
-    this.#idAt = this.#via.indexOf(id) + id.length
-    this.#template = Buffer.concat([this.#via, this.#ownLoop])
+    const of = (version: RequestHead['version']): Template => templateOf(version, loopId, this.#ownLoop)
+    this.#templates = { '1.0': of('1.0'), '1.1': of('1.1'), '2': of('2') }
   }
 
   /**
@@ -34,17 +31,35 @@ export class RequestLines {
    * @throws LoopError when the request has been here before
    */
   of(exchange: Exchange, tellClient: boolean): Buffer {
-    const { fields } = exchange.head
+    const { fields, version } = exchange.head
     if (hasPassed(fields, this.#loopId)) throw new LoopError(this.#loopId)
-    const told = fields.find(Field.cdnLoop) >= 0 || tellClient
-    const lines = Buffer.allocUnsafe(told ? this.#via.length : this.#template.length)
-    this.#template.copy(lines)
-    this.#ids.write(lines, this.#idAt)
-    if (!told) return lines
+    const { whole, loopAt, idAt } = this.#templates[version]
+    const hops = hopsLeft(exchange.head)
+    const plain = !tellClient && hops < 0 && fields.find(Field.cdnLoop) < 0
+    const lines = Buffer.allocUnsafe(plain ? whole.length : loopAt)
+    whole.copy(lines)
+    this.#ids.write(lines, idAt)
+    if (plain) return lines
     const parts = [lines, loopLine(fields, this.#ownLoop)]
+    if (hops > 0) parts.push(Buffer.from(`Max-Forwards: ${hops - 1}\r\n`))
     if (tellClient) parts.push(forwardedLines(requesterOf(exchange)))
     return Buffer.concat(parts)
   }
+}
+
+/** The lines of a request that came in one version of HTTP, Via, id and CDN-Loop. */
+interface Template {
+  whole: Buffer
+  /** Where the digits of the id stand. */
+  idAt: number
+  /** Where the line of CDN-Loop begins, which ends it. */
+  loopAt: number
+}
+
+function templateOf(version: string, loopId: string, ownLoop: Buffer): Template {
+  const lead = `Via: ${version} ${loopId}\r\nX-Request-Id: `
+  const lines = Buffer.from(`${lead}${'0'.repeat(requestIdChars)}\r\n`)
+  return { whole: Buffer.concat([lines, ownLoop]), idAt: lead.length, loopAt: lines.length }
 }
 
 function requesterOf({ client, head }: Exchange): Requester {

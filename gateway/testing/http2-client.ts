@@ -1,4 +1,5 @@
 import http2, { type ClientHttp2Session, type ClientHttp2Stream, type OutgoingHttpHeaders } from 'node:http2'
+import tls from 'node:tls'
 
 export interface Http2Request {
   host: string
@@ -19,24 +20,22 @@ export interface Http2Answer {
   body: Buffer
 }
 
-/** Opens an HTTP/2 connection and waits for the settings of the gateway. `options` also go to `tls.connect`. */
+/** Opens an HTTP/2 connection and waits for the settings of the gateway. `options` go to `tls.connect`; `session` to Node's client. */
 export function connectHttp2(
   port: number,
   servername: string,
-  options: http2.SecureClientSessionOptions = {},
+  options: tls.ConnectionOptions = {},
+  session: http2.ClientSessionOptions = {},
 ): Promise<ClientHttp2Session & AsyncDisposable> {
   return new Promise((resolve, reject) => {
-    const session = http2.connect(`https://${servername}:${port}`, {
-      host: '127.0.0.1',
-      servername,
-      rejectUnauthorized: false,
-      ...options,
-    })
-    session.once('error', reject)
-    session.once('remoteSettings', () => {
-      session.off('error', reject).on('error', () => {})
-      const close = async (): Promise<void> => void session.destroy()
-      resolve(Object.assign(session, { [Symbol.asyncDispose]: close }) as never)
+    const socket = { port, host: '127.0.0.1', servername, rejectUnauthorized: false, ALPNProtocols: ['h2'], ...options }
+    const client = http2.connect(`https://${servername}`, { ...session, createConnection: () => tls.connect(socket) })
+    client.once('error', reject)
+    client.once('close', () => reject(new Error('the connection was closed')))
+    client.once('remoteSettings', () => {
+      client.off('error', reject).on('error', () => {})
+      const close = async (): Promise<void> => void client.destroy()
+      resolve(Object.assign(client, { [Symbol.asyncDispose]: close }) as never)
     })
   })
 }

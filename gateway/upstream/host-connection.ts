@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import { inMoment } from '../../core/moment.ts'
 import { ChunkedDecoder, lastChunk, writeChunkSize } from '../http1/chunked.ts'
 import { type FieldBlock, releaseBlock } from '../http1/field-block.ts'
 import { dropInTrailer, Field } from '../http1/known-fields.ts'
@@ -141,9 +142,13 @@ export class HostConnection extends MessageSocket implements HostStream {
 
   /** Bytes in a buffer that is read into again once this returns true. */
   onBytes(bytes: Buffer, start: number, end: number): boolean {
-    if (this.#receive(bytes, start, end)) return true
+    if (start === 0 ? inMoment(HostConnection.#received, this, end, bytes) : this.#receive(bytes, start, end)) return true
     this.#reading = false
     return false
+  }
+
+  static #received(this: void, connection: HostConnection, count: number, bytes: Buffer): boolean {
+    return connection.#receive(bytes, 0, count)
   }
 
   onEnd(): void {

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import { inMoment } from '../../../core/moment.ts'
 import type { ClientConnection } from '../../forward/exchange.ts'
 import { poison } from '../../http1/message-socket.ts'
 import type { ListenContext } from '../listen-context.ts'
@@ -13,11 +14,15 @@ interface ServedSocket extends Socket {
 
 // One function for all sockets: closures would cost each idle connection some hundred bytes.
 function onData(this: Socket, chunk: Buffer): void {
-  ;(this as ServedSocket)[connectionOf].onData(chunk, 0, chunk.length)
+  inMoment(receive, (this as ServedSocket)[connectionOf], chunk.length, chunk)
+}
+
+function receive(connection: Http1Connection, count: number, bytes: Buffer): void {
+  connection.onData(bytes, 0, count)
 }
 
 function onRead(this: Socket, count: number, bytes: Buffer): boolean {
-  ;(this as ServedSocket)[connectionOf].onData(bytes, 0, count)
+  inMoment(receive, (this as ServedSocket)[connectionOf], count, bytes)
   if (poison.on) bytes.fill(poison.byte)
   return true
 }

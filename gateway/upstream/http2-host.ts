@@ -1,0 +1,203 @@
+import type { TLSSocket } from 'node:tls'
+import { Deadline, type TimingWheel } from '../../core/timing-wheel.ts'
+import { ErrorCode } from '../http2/error-code.ts'
+import type { SessionContext } from '../http2/http2-session.ts'
+import type { FrameTransport } from '../http2/output-buffer.ts'
+import { ClientSession } from './client-session.ts'
+import type { AnswerSink } from './host-stream.ts'
+import { Http2HostStream } from './http2-host-stream.ts'
+import { hostStreamsMax, streamsBeforeSettings } from './http2-limits.ts'
+
+/** Whoever keeps the HTTP/2 connections to an origin. */
+export interface Http2HostOwner {
+  readonly wheel: TimingWheel
+  readonly timeouts: { connectMs: number; firstByteMs: number; answerIdleMs: number; hostIdleMs: number }
+  /** There may be room for more requests, on this connection or (it takes no more) on none. */
+  roomChanged(host: Http2Host): void
+  hostGone(host: Http2Host): void
+  /** Something threw that should not have. The connection ends. */
+  failed(error: unknown): void
+}
+
+/**
+ * A connection to a host on HTTP/2, over a TLS socket whose handshake has chosen `h2`. Carries many exchanges at a time; is kept for
+ * `hostIdleMs` after the last one.
+ */
+export class Http2Host implements FrameTransport {
+  readonly owner: Http2HostOwner
+  readonly session: ClientSession
+  /** Exchanges under way. One whose stream is over counts until its client has taken all of the answer, for it holds memory. */
+  open = 0
+  /** Exchanges that ended with a whole answer. */
+  answered = 0
+  /** Chunks read so far. */
+  reads = 0
+  /** The host takes no further requests on this connection: the error code of its GOAWAY, -1 before. */
+  goawayCode = -1
+  readonly #socket: TLSSocket
+  readonly #deadline: HostDeadline
+  #settled = false
+  #ending = false
+  #over = false
+  /** Nobody is to hear of what becomes of the exchanges. */
+  #silent = false
+
+  constructor(socket: TLSSocket, owner: Http2HostOwner, context: SessionContext, headBytesMax: number) {
+    this.#socket = socket
+    this.owner = owner
+    this.#deadline = new HostDeadline(this)
+    this.session = new ClientSession(context, this, headBytesMax)
+    owner.wheel.set(this.#deadline, owner.timeouts.connectMs)
+    socket.on('data', (chunk: Buffer) => this.#receive(chunk))
+    socket.on('end', () => this.#gone())
+    socket.on('close', () => this.#gone())
+    // 'close' follows and says all that matters.
+    socket.on('error', () => {})
+  }
+
+  /** How many more exchanges it takes now. */
+  get room(): number {
+    return this.#takes(streamsBeforeSettings) - this.open
+  }
+
+  /** The same, once the host has told how many it takes. */
+  get roomSoon(): number {
+    return this.#takes(hostStreamsMax) - this.open
+  }
+
+  /** The host has told that it takes no requests at all. */
+  get useless(): boolean {
+    return this.session.peer.known && this.session.peer.streamsMax === 0 && this.open === 0
+  }
+
+  get silent(): boolean {
+    return this.#silent
+  }
+
+  /** Takes a place for one exchange, whose `send` is to follow. */
+  take(sink: AnswerSink): Http2HostStream {
+    this.open++
+    return new Http2HostStream(this, sink)
+  }
+
+  /** An exchange is over. */
+  release(answered: boolean): void {
+    this.open--
+    if (answered) this.answered++
+    if (this.open === 0 && !this.session.closing && !this.#over) this.#rest()
+    this.owner.roomChanged(this)
+  }
+
+  /** The host wants no further requests here (GOAWAY). */
+  leave(code: number): void {
+    this.goawayCode = code
+    if (this.open === 0) this.close(ErrorCode.none)
+    this.owner.roomChanged(this)
+  }
+
+  /** Ends the connection; exchanges under way fail. */
+  close(code: number): void {
+    this.session.fail(code)
+    this.#afterwards()
+  }
+
+  /** Ends the connection at once. Whoever has an exchange on it hears nothing. */
+  destroy(): void {
+    this.#silent = true
+    this.#gone()
+  }
+
+  /** Something threw while this connection was at work. */
+  onFault(error: unknown): void {
+    this.owner.failed(error)
+    try {
+      this.close(ErrorCode.internal)
+    } catch (another) {
+      this.owner.failed(another)
+    }
+  }
+
+  /** The deadline has passed: of the first SETTINGS, of the rest without exchanges, or of the last frame. */
+  expire(): void {
+    if (this.#ending) return this.#gone()
+    if (!this.session.peer.known) return this.close(ErrorCode.settingsTimeout)
+    if (this.open === 0) this.close(ErrorCode.none)
+  }
+
+  // --- FrameTransport
+
+  write(bytes: Buffer, done: (error?: Error | null) => void): void {
+    this.#socket.write(bytes, done)
+  }
+
+  end(): void {
+    this.#socket.end()
+    this.#afterwards()
+  }
+
+  pause(): void {
+    this.#socket.pause()
+  }
+
+  resume(): void {
+    this.#socket.resume()
+  }
+
+  #takes(unknown: number): number {
+    const { session } = this
+    if (this.goawayCode >= 0 || session.closing || session.closed || session.exhausted) return 0
+    return session.peer.known ? Math.min(hostStreamsMax, session.peer.streamsMax) : unknown
+  }
+
+  #receive(chunk: Buffer): void {
+    this.reads++
+    try {
+      this.session.receive(chunk)
+      if (this.session.closing) return this.#afterwards()
+      if (this.#settled || !this.session.peer.known) return
+      this.#settled = true
+      if (this.open === 0) this.#rest()
+      this.owner.roomChanged(this)
+    } catch (error) {
+      this.onFault(error)
+    }
+  }
+
+  #rest(): void {
+    if (this.goawayCode >= 0) this.close(ErrorCode.none)
+    else if (this.#settled) this.owner.wheel.set(this.#deadline, this.owner.timeouts.hostIdleMs)
+  }
+
+  /** The last frame is on its way: the host gets a moment to take it. */
+  #afterwards(): void {
+    if (this.#ending || this.#over) return
+    this.#ending = true
+    this.owner.wheel.set(this.#deadline, this.session.limits.lingerMs)
+  }
+
+  #gone(): void {
+    if (this.#over) return
+    this.#over = true
+    this.owner.wheel.clear(this.#deadline)
+    try {
+      this.session.disconnected()
+    } catch (error) {
+      this.owner.failed(error)
+    }
+    this.#socket.destroy()
+    this.owner.hostGone(this)
+  }
+}
+
+class HostDeadline extends Deadline {
+  readonly #host: Http2Host
+
+  constructor(host: Http2Host) {
+    super()
+    this.#host = host
+  }
+
+  override expire(): void {
+    this.#host.expire()
+  }
+}
