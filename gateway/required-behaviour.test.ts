@@ -53,7 +53,7 @@ const requestRows: RequestRow[] = [
   },
   { title: 'an absolute URL of another scheme', request: `GET ftp://app.test/ HTTP/1.1\r\n${host}\r\n`, status: 400 },
   { title: 'TRACE', request: `TRACE / HTTP/1.1\r\n${host}\r\n`, status: 405 },
-  { title: 'CONNECT', request: `CONNECT app.test:443 HTTP/1.1\r\n${host}\r\n`, status: 400 },
+  { title: 'CONNECT', request: `CONNECT app.test:443 HTTP/1.1\r\n${host}\r\n`, status: 405 },
   { title: 'an unknown method', request: `BREW / HTTP/1.1\r\n${host}\r\n`, status: 400 },
   { title: 'a request line without version', request: `GET /\r\n${host}\r\n`, status: 400 },
   { title: 'a request line without version ended by a bare LF', request: 'GET /\n\n', status: 400 },
@@ -249,7 +249,7 @@ test('no field of the connection, and none that Connection names, reaches the ho
   )
   assert.match(answer, /^HTTP\/1.1 200 /)
   const names = origin.seen[0]?.rawHeaders.filter((_, i) => i % 2 === 0).map((name) => name.toLowerCase())
-  assert.deepEqual(names, ['host', 'x-open', 'cdn-loop', 'connection'])
+  assert.deepEqual(names, ['host', 'x-open', 'via', 'x-request-id', 'cdn-loop'])
 })
 
 test('a client cannot take Host or CDN-Loop away by naming them in Connection', async () => {
@@ -274,8 +274,7 @@ test('no field of the connection reaches the client', async () => {
   gateway.hosts.add('one', origin.origin)
   const { rawHeaders } = await ask({ port: gateway.httpsPort, host: 'app.test', headers: { Connection: 'keep-alive' } })
   const names = rawHeaders.filter((_, i) => i % 2 === 0).map((name) => name.toLowerCase())
-  assert.deepEqual(names.sort(), ['connection', 'content-length', 'date', 'keep-alive', 'x-open'])
-  assert.ok(!rawHeaders.includes('timeout=99'))
+  assert.deepEqual(names.sort(), ['content-length', 'date', 'x-open'])
 })
 
 test('repeated fields stay repeated, both ways', async () => {

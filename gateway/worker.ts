@@ -5,8 +5,8 @@ import { type AppError, describeError } from '../core/errors.ts'
 import { onDispose } from '../core/lifecycle.ts'
 import type { Log } from '../core/log.ts'
 import type { Metrics } from '../core/metrics.ts'
-import type { Random } from '../core/random.ts'
 import { momentClock } from '../core/moment.ts'
+import type { Random } from '../core/random.ts'
 import { TimingWheel } from '../core/timing-wheel.ts'
 import { hostProbe } from './balance/active-checks.ts'
 import { Balancer } from './balance/balancer.ts'
@@ -43,7 +43,6 @@ import type {
 } from './ports.ts'
 import { Routes } from './route/routes.ts'
 import { Answerer } from './serve/answer-exchanges.ts'
-import { dateSource } from './serve/date-source.ts'
 import { RequestLines } from './serve/request-lines.ts'
 import { VerifiedBlocks } from './static/verified-blocks.ts'
 import { HostPools } from './upstream/host-pool.ts'
@@ -122,7 +121,6 @@ export async function startWorker(config: GatewayConfig, ports: WorkerPorts): Pr
   const admission = new Admission({ settings, clients, rates, memory, metrics, clock })
   const compressors = new Compressors(config.compression)
   const lines = new RequestLines(config.zone, random)
-  const extraOf = dateSource(clock)
   const fail = (exchange: Exchange, error: unknown): void => answerer.fail(exchange, error)
   const answerer = new Answerer({
     settings,
@@ -130,7 +128,7 @@ export async function startWorker(config: GatewayConfig, ports: WorkerPorts): Pr
     routes,
     blocks,
     pages,
-    program: { settings, balancer, pools, lines, compressors, metrics, clock, extraOf, fail },
+    program: { settings, balancer, pools, lines, compressors, metrics, clock, fail },
     admission,
     clock,
     log,

@@ -139,7 +139,7 @@ export abstract class Exchange {
   /** Sets who hears of the client while the body is not read yet. `readBody` does the same and more. */
   abstract listen(sink: RequestSink): void
 
-  /** Sends an informational answer (103). Does nothing for HTTP/1.0 clients or after `answer`. */
+  /** Sends an informational answer (103, and any other but 100 and 101). Does nothing for HTTP/1.0 clients or after `answer`. */
   abstract inform(status: number, fields: FieldBlock): void
 
   /**

@@ -22,7 +22,7 @@ export function sendWhole(exchange: Exchange, status: number, pairs: readonly st
  */
 export function sendError(exchange: Exchange, error: unknown, reportUrl?: string): void {
   if (exchange.over) return
-  if (exchange.answered) return exchange.cut()
+  if (exchange.answered) return void exchange.cut()
   const accept = exchange.head.fields.valueOf(Field.accept)
   sendPage(exchange, errorPage(error, { accept, ...(reportUrl === undefined ? {} : { reportUrl }) }))
 }

@@ -77,7 +77,7 @@ export const refusalTexts: Readonly<Record<number, string>> = {
  * @see RFC 9112 §2.2, §5
  */
 export function scanFields(bytes: Buffer, at: number, end: number, block: FieldBlock, fieldsMax: number): number {
-  const most = fieldsMax < blockFieldsMax ? fieldsMax : blockFieldsMax
+  const most = Math.min(fieldsMax, blockFieldsMax)
   for (;;) {
     if (at >= end) return needMore
     let byte = bytes[at] as number

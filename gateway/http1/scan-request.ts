@@ -89,11 +89,11 @@ export function scanRequest(
   const targetStart = at
   let risky = false
   let last = 0
-  let byte = 0
-  while (at < end && inTarget[(byte = bytes[at] as number)] === 1) {
+  for (; at < end; at++) {
+    const byte = bytes[at] as number
+    if (inTarget[byte] === 0) break
     if (byte === 0x25 || (byte === 0x2e && last === 0x2e)) risky = true
     last = byte
-    at++
   }
   const targetEnd = at
   if (targetEnd - targetStart > limits.uriBytesMax) return Refusal.targetTooLong

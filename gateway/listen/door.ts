@@ -55,16 +55,19 @@ export class Door {
 
   enter(raw: Socket, entered: Entered): void {
     const { settings, memory } = this.ports
-    if (!memory.reserve(connectionBytes)) return this.#refuse(raw, 'memory')
+    if (!memory.reserve(connectionBytes)) return void this.#refuse(raw, 'memory')
     const client = new SocketClient(raw)
     ;(raw as EnteredSocket)[clientOf] = client
     raw.on('close', this.#onClose)
     const trusted = !settings.trust.isEmpty && settings.trust.has(client.remoteAddress)
-    if (!trusted) return this.#count(raw, client) ? entered(raw, client) : undefined
+    if (!trusted) {
+      if (this.#count(raw, client)) entered(raw, client)
+      return
+    }
     const { proxyProtocol } = settings.config.trust
     if (proxyProtocol === 'off') {
       client.trusted = true
-      return entered(raw, client)
+      return void entered(raw, client)
     }
     new ProxyGreeting(this, raw, client, entered)
   }
@@ -129,7 +132,7 @@ class ProxyGreeting extends Deadline {
     if (header.kind === 'more') return
     this.#over()
     const required = this.#door.ports.settings.config.trust.proxyProtocol === 'required'
-    if (header.kind === 'error' || (header.kind === 'absent' && required)) return this.#door.refuseProxy(this.#raw)
+    if (header.kind === 'error' || (header.kind === 'absent' && required)) return void this.#door.refuseProxy(this.#raw)
     // Without a header it is a proxy that speaks HTTP (or a health check of the balancer itself).
     if (header.kind === 'absent') this.#client.trusted = true
     else if (!this.#door.told(this.#raw, this.#client, header.addresses?.source)) return

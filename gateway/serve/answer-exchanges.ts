@@ -1,10 +1,10 @@
 import type { Clock } from '../../core/clock.ts'
 import { AppError, describeError, toProblem } from '../../core/errors.ts'
 import type { Log } from '../../core/log.ts'
+import { allowed } from '../error-page.ts'
 import { MisdirectedError, PageNotFoundError } from '../errors.ts'
 import type { Exchange, RequestSink } from '../forward/exchange.ts'
 import { sendError, sendPage, sendWhole } from '../forward/send-page.ts'
-import { allowed } from '../error-page.ts'
 import type { Admission } from '../guard/admission.ts'
 import { hopsLeft } from '../guard/max-forwards.ts'
 import { Field } from '../http1/known-fields.ts'
@@ -50,7 +50,8 @@ export class Answerer {
       const { host } = exchange.head
       this.#ports.admission.admit(exchange)
       const site = this.#ports.routes.find(host)
-      if (site && (!exchange.client.secure || exchange.client.serverName === host)) return this.#serve(exchange, site)
+      if (site && (!exchange.client.secure || exchange.client.serverName === host))
+        return void this.#serve(exchange, site)
       exchange.listen(noReader)
       void this.#secureSlowly(exchange).catch((error: unknown) => this.fail(exchange, error))
     } catch (error) {
@@ -61,7 +62,7 @@ export class Answerer {
   /** An exchange on the plain listener: challenges, redirects, pages that say why a name is not served. Never throws. */
   plain(exchange: Exchange): void {
     if (this.#ports.settings.config.listen.plainSites && !exchange.path.startsWith(challengePrefix))
-      return this.secure(exchange)
+      return void this.secure(exchange)
     exchange.listen(noReader)
     void this.#plain(exchange).catch((error: unknown) => this.fail(exchange, error))
   }
@@ -93,12 +94,13 @@ export class Answerer {
 
   #serve(exchange: Exchange, site: Site): void {
     exchange.site = site
-    if (exchange.head.method === 'OPTIONS' && isForUs(exchange)) return sendWhole(exchange, 204, ['Allow', allowed])
+    if (exchange.head.method === 'OPTIONS' && isForUs(exchange))
+      return void sendWhole(exchange, 204, ['Allow', allowed])
     const { target } = site.resolution
     const rate = this.#ports.admission.admitToSite(exchange)
     switch (target.kind) {
       case 'program':
-        return serveProgram(exchange, target.itemHash, rate, this.#ports.program)
+        return void serveProgram(exchange, target.itemHash, rate, this.#ports.program)
       case 'static': {
         exchange.listen(noReader)
         const { blocks, settings } = this.#ports
@@ -109,7 +111,7 @@ export class Answerer {
         return
       }
       case 'redirect':
-        return sendWhole(exchange, target.status, ['Location', target.location])
+        return void sendWhole(exchange, target.status, ['Location', target.location])
     }
   }
 

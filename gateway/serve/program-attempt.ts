@@ -41,7 +41,7 @@ export class ProgramAttempt implements AnswerSink {
   }
 
   onInformational(status: number, fields: FieldBlock): void {
-    if (status === 103) this.#owner.inform(this, status, fields)
+    this.#owner.inform(this, status, fields)
   }
 
   onAnswer(answer: HostAnswer, part: Buffer | undefined, last: boolean): boolean {
@@ -57,7 +57,7 @@ export class ProgramAttempt implements AnswerSink {
   onSwitched(fields: FieldBlock): void {
     this.#measure()
     const wrong = this.#owner.join(this, fields)
-    if (wrong === undefined) return this.lease.began(this.#firstByteMs as number)
+    if (wrong === undefined) return void this.lease.began(this.#firstByteMs as number)
     const { stream } = this
     this.stream = undefined
     stream?.cancel()

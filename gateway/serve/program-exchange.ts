@@ -23,6 +23,7 @@ const retryAfterDefaultMs = 2_000
 const webSocketGuid = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
 const empty = Buffer.alloc(0)
 
+const noExtra: readonly FieldBlock[] = []
 /** Consumed within one call, so one for the whole worker is enough. */
 const answerHead: AnswerHead = { status: 0, fields: undefined as unknown as FieldBlock, extra: [], bodyBytes: 0 }
 
@@ -101,16 +102,16 @@ export class ProgramExchange implements RequestSink, HostRequest, AnswerFeeder {
     this.extraLines = ports.lines.of(exchange, this.#options.tellClient)
     ports.balancer.budget.countRequest()
     exchange.listen(this)
-    if (bodyBytes === 0) return this.#attempt()
+    if (bodyBytes === 0) return void this.#attempt()
     const whole = exchange.takeWholeBody()
     if (whole) {
       this.#body = keepBody(whole)
-      return this.#attempt()
+      return void this.#attempt()
     }
     if (bodyBytes > 0 && bodyBytes <= ports.settings.config.limits.replayBytesMax) {
       // Small bodies are kept, so that a host that is full or gone does not lose them.
       this.#parts = []
-      return exchange.readBody(this)
+      return void exchange.readBody(this)
     }
     this.#streaming = true
     this.#attempt()
@@ -128,7 +129,7 @@ export class ProgramExchange implements RequestSink, HostRequest, AnswerFeeder {
   }
 
   onBodyEnd(trailers: FieldBlock | undefined): void {
-    if (!this.#parts) return this.#current?.stream?.end(trailers)
+    if (!this.#parts) return void this.#current?.stream?.end(trailers)
     this.#body = Buffer.concat(this.#parts)
     this.#parts = undefined
     this.#attempt()
@@ -160,9 +161,9 @@ export class ProgramExchange implements RequestSink, HostRequest, AnswerFeeder {
   // --- what an attempt tells
 
   hostReady(): void {
-    if (this.upgrade) return this.exchange.resumeBody()
+    if (this.upgrade) return void this.exchange.resumeBody()
     if (!this.#streaming) return
-    if (this.#bodyStarted) return this.exchange.resumeBody()
+    if (this.#bodyStarted) return void this.exchange.resumeBody()
     this.#bodyStarted = true
     this.exchange.readBody(this)
   }
@@ -192,7 +193,7 @@ export class ProgramExchange implements RequestSink, HostRequest, AnswerFeeder {
     const encoding = rules && planCompression(head, answer.status, fields, bodyBytes, rules)
     answerHead.status = answer.status
     answerHead.fields = fields
-    answerHead.extra = this.ports.extraOf(fields)
+    answerHead.extra = noExtra
     answerHead.bodyBytes = bodyBytes
     if (encoding) return this.#relayEncoded(encoding, part, last)
     if (!this.#rate || last) return this.exchange.answer(answerHead, part, last)
@@ -243,7 +244,7 @@ export class ProgramExchange implements RequestSink, HostRequest, AnswerFeeder {
       metrics.attemptCells.cut.add()
       this.#current = undefined
       this.#end()
-      return this.exchange.cut()
+      return void this.exchange.cut()
     }
     metrics.attemptCells[failed.kind === 'full' ? 'full' : 'failed'].add()
     // A connection that had died while it was idle says nothing of the host, so the same one may be asked again.
@@ -251,7 +252,7 @@ export class ProgramExchange implements RequestSink, HostRequest, AnswerFeeder {
     if (failed.error) this.#failure = failed.error
     if (failed.fullMs !== undefined) this.#fullMs = Math.min(this.#fullMs ?? failed.fullMs, failed.fullMs)
     if (this.#leaves(attempt)) return
-    if (!this.#mayGoOn(failed.kind)) return this.#giveUp()
+    if (!this.#mayGoOn(failed.kind)) return void this.#giveUp()
     metrics.retryCells[failed.kind === 'full' ? 'full' : failed.kind === 'refused' ? 'connect' : 'answer'].add()
     this.#attempt()
   }
@@ -263,7 +264,7 @@ export class ProgramExchange implements RequestSink, HostRequest, AnswerFeeder {
     this.#attempts++
     const affinityKey = this.#options.affinity === 'address' ? this.exchange.client.remoteAddress : undefined
     const lease = balancer.take(this.#program as ProgramHosts, { tried: this.#tried, affinityKey })
-    if (!lease) return this.#giveUp()
+    if (!lease) return void this.#giveUp()
     const attempt = new ProgramAttempt(this, lease)
     this.#current = attempt
     const { proxyProtocolOut } = this.#options
@@ -273,7 +274,7 @@ export class ProgramExchange implements RequestSink, HostRequest, AnswerFeeder {
       lease.end('unknown')
       const what = `has ${settings.config.limits.connectionsPerHostMax} connections open, which is as many as may be`
       const error = new HostUnreachableError(lease.origin, what)
-      return this.failed(attempt, { kind: 'refused', error, fullMs: undefined, stale: false })
+      return void this.failed(attempt, { kind: 'refused', error, fullMs: undefined, stale: false })
     }
     attempt.stream = stream
     const ready = stream.send(this, this.#body, !this.#streaming)
@@ -391,9 +392,9 @@ export class ProgramExchange implements RequestSink, HostRequest, AnswerFeeder {
     this.#dropBody()
     this.#end()
     if (exchange.over) return
-    if (this.#failure) return ports.fail(exchange, this.#failure)
+    if (this.#failure) return void ports.fail(exchange, this.#failure)
     const known = this.#program?.size ?? 0
-    if (known === 0) return ports.fail(exchange, new NoHostError(this.#itemHash, 0))
+    if (known === 0) return void ports.fail(exchange, new NoHostError(this.#itemHash, 0))
     ports.fail(exchange, new HostsFullError(this.#itemHash, known, this.#fullMs ?? retryAfterDefaultMs))
   }
 }

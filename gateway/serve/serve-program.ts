@@ -3,7 +3,6 @@ import type { Balancer } from '../balance/balancer.ts'
 import type { Compressors } from '../compress/compressors.ts'
 import type { Exchange } from '../forward/exchange.ts'
 import type { SiteRate } from '../guard/site-rates.ts'
-import type { FieldBlock } from '../http1/field-block.ts'
 import type { Settings } from '../listen/listen-context.ts'
 import type { GatewayMetrics } from '../metrics.ts'
 import type { HostPools } from '../upstream/host-pool.ts'
@@ -18,8 +17,6 @@ export interface ProgramPorts {
   compressors: Compressors
   metrics: GatewayMetrics
   clock: Clock
-  /** Fields that an answer needs beside its own: a Date where it has none. */
-  extraOf(fields: FieldBlock): readonly FieldBlock[]
   /** Ends an exchange with the page of an error. */
   fail(exchange: Exchange, error: unknown): void
 }
@@ -45,7 +42,7 @@ export function serveProgram(
       ? ports.balancer.find(itemHash)
       : ports.balancer.find(itemHash, `/vm/${itemHash}${probePath}`)
   const program = new ProgramExchange(exchange, itemHash, prefixOf(itemHash), ports, rate)
-  if (!(found instanceof Promise)) return program.begin(found)
+  if (!(found instanceof Promise)) return void program.begin(found)
   exchange.listen(program)
   found
     .then((hosts) => {

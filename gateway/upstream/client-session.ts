@@ -4,7 +4,7 @@ import { clientPreface, framePayloadMax, Setting, windowMax } from '../http2/fra
 import { Http2Session, type SessionContext } from '../http2/http2-session.ts'
 import { Http2Stream } from '../http2/http2-stream.ts'
 import type { ReceivedHead } from '../http2/received-head.ts'
-import { answerFieldsMax } from './host-connection.ts'
+import { answerFieldsMax } from './answer-limits.ts'
 import type { Http2Host } from './http2-host.ts'
 import type { Http2HostStream } from './http2-host-stream.ts'
 
@@ -79,8 +79,7 @@ export class ClientSession extends Http2Session {
 
   override onGoaway(lastId: number, code: number): void {
     this.#host.leave(code)
-    for (const stream of [...this.streams.values()])
-      if (stream.id > lastId) this.close(stream, ErrorCode.refusedStream)
+    for (const stream of [...this.streams.values()]) if (stream.id > lastId) this.close(stream, ErrorCode.refusedStream)
   }
 
   override onPong(): void {}

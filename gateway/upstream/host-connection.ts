@@ -6,13 +6,9 @@ import { dropInTrailer, Field } from '../http1/known-fields.ts'
 import { joinedBytesMax, MessageSocket, putBytes, putNumber, scratch } from '../http1/message-socket.ts'
 import { inChunks, ScannedAnswer, scanAnswer, untilClose } from '../http1/scan-answer.ts'
 import { needMore, refusalTexts } from '../http1/scan-fields.ts'
+import { answerFieldsMax, informationalMax } from './answer-limits.ts'
 import type { HostPool } from './host-pool.ts'
 import type { AnswerSink, HostFailure, HostRequest, HostStream } from './host-stream.ts'
-
-/** Fields of one answer; far above what any program sends. */
-const answerFieldsMax = 200
-/** Informational answers before the final one. */
-const informationalMax = 16
 
 const versionLine = Buffer.from(' HTTP/1.1\r\nHost: ')
 const lineEnd = Buffer.from('\r\n')
@@ -142,7 +138,8 @@ export class HostConnection extends MessageSocket implements HostStream {
 
   /** Bytes in a buffer that is read into again once this returns true. */
   onBytes(bytes: Buffer, start: number, end: number): boolean {
-    if (start === 0 ? inMoment(HostConnection.#received, this, end, bytes) : this.#receive(bytes, start, end)) return true
+    if (start === 0 ? inMoment(HostConnection.#received, this, end, bytes) : this.#receive(bytes, start, end))
+      return true
     this.#reading = false
     return false
   }
@@ -152,12 +149,12 @@ export class HostConnection extends MessageSocket implements HostStream {
   }
 
   onEnd(): void {
-    if (this.#phase === 'body' && this.#left === untilClose) return this.#complete(undefined)
+    if (this.#phase === 'body' && this.#left === untilClose) return void this.#complete(undefined)
     if (this.#phase === 'tunnel') {
       const sink = this.#sink
       this.#sink = undefined
       sink?.onAnswerEnd(undefined)
-      return this.destroy()
+      return void this.destroy()
     }
     this.#broken('closed the connection')
   }
@@ -170,12 +167,12 @@ export class HostConnection extends MessageSocket implements HostStream {
   expire(): void {
     switch (this.#phase) {
       case 'connecting':
-        return this.#fail({ kind: 'timeout', what: 'accept the connection', ...this.#blame() })
+        return void this.#fail({ kind: 'timeout', what: 'accept the connection', ...this.#blame() })
       case 'head':
-        return this.#fail({ kind: 'timeout', what: 'begin its answer', ...this.#blame() })
+        return void this.#fail({ kind: 'timeout', what: 'begin its answer', ...this.#blame() })
       case 'body':
       case 'tunnel':
-        return this.#fail({ kind: 'timeout', what: 'go on with its answer', ...this.#blame() })
+        return void this.#fail({ kind: 'timeout', what: 'go on with its answer', ...this.#blame() })
       default:
         this.destroy()
     }
@@ -431,7 +428,7 @@ export class HostConnection extends MessageSocket implements HostStream {
     this.#request = undefined
     this.reused = true
     // An answer that came before the request was through leaves a connection in the middle of a message.
-    if (!this.#keepAlive || !this.#requestSent || this.waiting || this.socket.destroyed) return this.destroy()
+    if (!this.#keepAlive || !this.#requestSent || this.waiting || this.socket.destroyed) return void this.destroy()
     this.pool.wheel.set(this, this.pool.timeouts.hostIdleMs)
     this.pool.putBack(this)
   }

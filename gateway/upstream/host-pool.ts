@@ -1,15 +1,21 @@
-import net from 'node:net'
-import tls from 'node:tls'
 import type { TimingWheel } from '../../core/timing-wheel.ts'
-import { poison } from '../http1/message-socket.ts'
 import type { Settings } from '../listen/listen-context.ts'
-import { HostConnection } from './host-connection.ts'
+import { connectPlain, type HostAddress } from './connect-host.ts'
+import type { HostConnection } from './host-connection.ts'
 import type { AnswerSink, HostStream } from './host-stream.ts'
+import type { HostTls } from './host-tls.ts'
+import { TlsOrigin } from './tls-origin.ts'
 
 /** Idle connections kept per host: as many as a burst of HTTP/2 streams uses at once. Their buffers cost what was read into them, mostly a page. */
 const idleMax = 512
-/** What is read from a host at once. One such buffer for each connection: bodies pass through it without a copy. */
-const readBytes = 65_536
+
+/** What an exchange needs of its connection that not every one has. Such an exchange goes over HTTP/1.1. */
+export interface ConnectionNeeds {
+  /** Bytes that go before everything else (a PROXY header); the connection then serves one client alone. */
+  preface: Buffer | undefined
+  /** It may become a WebSocket, for which HTTP/1.1 is the form that every host has. */
+  upgrade: boolean
+}
 
 /** Connections to one origin. The one used last is taken first: it is the least likely to have been closed by the host meanwhile. */
 export class HostPool {
@@ -19,21 +25,22 @@ export class HostPool {
   readonly #idle: HostConnection[] = []
   readonly #all = new Set<HostConnection>()
   readonly #onEmpty: () => void
-  readonly #secure: boolean
-  readonly #host: string
-  readonly #port: number
+  readonly #address: HostAddress
+  /** For an `https:` origin: its connections that stand on HTTP/2, or do not stand yet. */
+  readonly #tls: TlsOrigin | undefined
   #closed = false
 
   /** @param onEmpty - called when the last connection is gone */
-  constructor(origin: string, settings: Settings, wheel: TimingWheel, onEmpty: () => void) {
+  constructor(origin: string, settings: Settings, wheel: TimingWheel, tls: HostTls, onEmpty: () => void) {
     const url = new URL(origin)
+    const secure = url.protocol === 'https:'
     this.origin = origin
     this.wheel = wheel
     this.#settings = settings
     this.#onEmpty = onEmpty
-    this.#secure = url.protocol === 'https:'
-    this.#host = url.hostname.replace(/^\[|\]$/g, '')
-    this.#port = url.port === '' ? (this.#secure ? 443 : 80) : Number(url.port)
+    const port = url.port === '' ? (secure ? 443 : 80) : Number(url.port)
+    this.#address = { host: url.hostname.replace(/^\[|\]$/g, ''), port }
+    this.#tls = secure ? new TlsOrigin(this, this.#address, tls) : undefined
   }
 
   get timeouts(): Settings['config']['timeouts'] {
@@ -46,30 +53,53 @@ export class HostPool {
 
   /** Connections open now, idle ones included. */
   get size(): number {
-    return this.#all.size
+    return this.#all.size + (this.#tls?.connections ?? 0)
+  }
+
+  get mayConnect(): boolean {
+    return !this.#closed && this.size < this.#settings.config.limits.connectionsPerHostMax
   }
 
   /**
-   * A connection for one exchange: an idle one, or a new one that is still connecting.
-   * @param preface - bytes that go before everything else (a PROXY header); such a connection serves one client alone
-   * @returns undefined when as many are open as may be
+   * A connection for one exchange, or a place on one: of those that stand, or a new one that is still connecting.
+   * @returns undefined when as many connections are open, or as many exchanges under way, as may be
    */
-  acquire(sink: AnswerSink, preface?: Buffer): HostStream | undefined {
-    while (!preface) {
+  acquire(sink: AnswerSink, needs?: ConnectionNeeds): HostStream | undefined {
+    const tls = this.#tls
+    if (tls && !needs) {
+      const stream = tls.take(sink)
+      if (stream) return stream
+    }
+    while (!needs?.preface) {
       const idle = this.#idle.pop()
       if (!idle) break
       if (!idle.usable) continue
       idle.take(sink)
       return idle
     }
-    if (this.#all.size >= this.#settings.config.limits.connectionsPerHostMax) return undefined
-    const connection = this.#connect(preface)
+    const load = this.#all.size + (tls?.load ?? 0)
+    if (load >= this.#settings.config.limits.connectionsPerHostMax) return undefined
+    if (tls) return tls.wait(sink, needs)
+    const connection = connectPlain(this.#address, this, needs?.preface)
+    connection.dedicated = needs?.preface !== undefined
+    this.adopt(connection)
     connection.take(sink)
     return connection
   }
 
+  /** Counts a connection among those of this origin until it is `gone`. */
+  adopt(connection: HostConnection): void {
+    this.#all.add(connection)
+  }
+
+  /** Keeps a connection that nobody needs now. */
+  keep(connection: HostConnection): void {
+    this.wheel.set(connection, this.timeouts.hostIdleMs)
+    this.putBack(connection)
+  }
+
   putBack(connection: HostConnection): void {
-    if (this.#closed || connection.dedicated || this.#idle.length >= idleMax) return connection.destroy()
+    if (this.#closed || connection.dedicated || this.#idle.length >= idleMax) return void connection.destroy()
     this.#idle.push(connection)
   }
 
@@ -77,86 +107,24 @@ export class HostPool {
     if (!this.#all.delete(connection)) return
     const at = this.#idle.indexOf(connection)
     if (at >= 0) this.#idle.splice(at, 1)
-    if (this.#all.size === 0) this.#onEmpty()
+    this.changed()
+  }
+
+  /** A connection other than one on HTTP/1.1 is gone. */
+  changed(): void {
+    if (this.size === 0) this.#onEmpty()
   }
 
   /** Ends idle connections now, the others with their exchange. */
   close(): void {
     this.#closed = true
     for (const connection of this.#idle.splice(0)) connection.destroy()
+    this.#tls?.close()
   }
 
   destroy(): void {
     this.#closed = true
     for (const connection of [...this.#all]) connection.destroy()
+    this.#tls?.destroy()
   }
-
-  #connect(preface: Buffer | undefined): HostConnection {
-    const options = { host: this.#host, port: this.#port, noDelay: true, keepAlive: true } as const
-    let connection: HostConnection
-    let socket: net.Socket
-    if (this.#secure) {
-      socket = tls.connect({
-        ...options,
-        ...(net.isIP(this.#host) === 0 ? { servername: this.#host } : {}),
-        ALPNProtocols: ['http/1.1'],
-      })
-      connection = new HostConnection(socket, this, true)
-      socket.on('data', (chunk: Buffer) => {
-        if (!connection.onBytes(chunk, 0, chunk.length)) socket.pause()
-      })
-      socket.once('secureConnect', () => connection.onConnected())
-    } else {
-      const buffer = Buffer.allocUnsafeSlow(readBytes)
-      socket = net.connect({
-        ...options,
-        onread: { buffer, callback: (bytes) => receive(connection, buffer, bytes) },
-      })
-      connection = new HostConnection(socket, this, false)
-      socket.once('connect', () => {
-        if (preface) socket.write(preface)
-        connection.onConnected()
-      })
-    }
-    connection.dedicated = preface !== undefined
-    this.#all.add(connection)
-    socket.once('end', () => connection.onEnd())
-    socket.once('error', (error: Error) => connection.onError(error))
-    socket.once('close', () => connection.onEnd())
-    return connection
-  }
-}
-
-/** Origins with open connections; pools without any are forgotten. */
-export class HostPools implements Disposable {
-  readonly #settings: Settings
-  readonly #wheel: TimingWheel
-  readonly #pools = new Map<string, HostPool>()
-
-  constructor(settings: Settings, wheel: TimingWheel) {
-    this.#settings = settings
-    this.#wheel = wheel
-  }
-
-  /** As `HostPool.acquire`. @param origin - `http://host:port` or `https://…`, already vetted */
-  acquire(origin: string, sink: AnswerSink, preface?: Buffer): HostStream | undefined {
-    let pool = this.#pools.get(origin)
-    if (!pool) {
-      pool = new HostPool(origin, this.#settings, this.#wheel, () => this.#pools.delete(origin))
-      this.#pools.set(origin, pool)
-    }
-    return pool.acquire(sink, preface)
-  }
-
-  [Symbol.dispose](): void {
-    for (const pool of [...this.#pools.values()]) pool.destroy()
-  }
-}
-
-/** Hands on what was read into a connection's buffer. Returns false when nothing more may be read into it for now. */
-function receive(connection: HostConnection, buffer: Buffer, bytes: number): boolean {
-  if (poison.on) buffer.fill(poison.byte, bytes)
-  const free = connection.onBytes(buffer, 0, bytes)
-  if (free && poison.on) buffer.fill(poison.byte, 0, bytes)
-  return free
 }

@@ -28,7 +28,9 @@ export interface HostFailure {
   cause?: unknown
   /** No connection came about, or the host said that it did not process the request (HTTP/2 REFUSED_STREAM, GOAWAY): it had no effect. */
   refused: boolean
-  /** A kept connection had died while it was idle: it says nothing of the host. */
+  /** With `refused`: the host said so itself. It is there, so this counts like any failure, not like a connection that nobody took. */
+  declined?: boolean
+  /** A kept connection had died while it was idle, or the host ended it as it does now and then: it says nothing of the host. */
   stale: boolean
 }
 

@@ -4,8 +4,8 @@ import { joinedBytesMax } from '../http1/message-socket.ts'
 import { ErrorCode } from '../http2/error-code.ts'
 import type { Http2Stream, StreamHandler } from '../http2/http2-stream.ts'
 import { type ReceivedHead, releaseFields } from '../http2/received-head.ts'
+import { informationalMax } from './answer-limits.ts'
 import { HeldBody } from './held-body.ts'
-import { informationalMax } from './host-connection.ts'
 import type { AnswerSink, HostAnswer, HostFailure, HostRequest, HostStream } from './host-stream.ts'
 import { readAnswerHead } from './http2-answer-head.ts'
 import type { Http2Host } from './http2-host.ts'
@@ -115,7 +115,7 @@ export class Http2HostStream extends Deadline implements HostStream, StreamHandl
 
   onData(part: Buffer): void {
     const stream = this.#stream
-    if (this.#sink === undefined) return stream.consumed(part.length)
+    if (this.#sink === undefined) return void stream.consumed(part.length)
     if (!stream.headReceived) {
       const error = this.#fault('a body without a head')
       if (error !== ErrorCode.none) stream.session.fail(error)
@@ -128,14 +128,14 @@ export class Http2HostStream extends Deadline implements HostStream, StreamHandl
 
   onRemoteEnd(trailers: FieldBlock | undefined): void {
     this.#trailers = trailers
-    if (this.#sink === undefined) return this.#dropTrailers()
+    if (this.#sink === undefined) return void this.#dropTrailers()
     if (!this.#stream.headReceived) {
       this.#wrong = 'an end without a head'
-      return this.#fail(this.#invalid())
+      return void this.#fail(this.#invalid())
     }
     this.#ended = true
     if (!this.#begun) {
-      if (trailers === undefined) return this.#begin(true)
+      if (trailers === undefined) return void this.#begin(true)
       this.#begin(false)
     }
     if (this.#flowing && this.#sink !== undefined) this.#complete()
@@ -161,8 +161,12 @@ export class Http2HostStream extends Deadline implements HostStream, StreamHandl
   expire(): void {
     if (this.#sink === undefined) return
     // It is the client that keeps the answer waiting; a deadline of its own counts that.
-    if (!this.#flowing) return this.#moved()
-    const what = this.#begun ? 'go on with its answer' : this.#stream.localEnded ? 'begin its answer' : 'take the request'
+    if (!this.#flowing) return void this.#moved()
+    const what = this.#begun
+      ? 'go on with its answer'
+      : this.#stream.localEnded
+        ? 'begin its answer'
+        : 'take the request'
     this.#fail({ kind: 'timeout', what, refused: false, stale: false })
   }
 
@@ -170,6 +174,7 @@ export class Http2HostStream extends Deadline implements HostStream, StreamHandl
 
   #inform(): number {
     const { fields } = this
+    // Not this stream's any more, whatever the sink does.
     this.fields = noFields
     if (this.status !== 100) this.#sink?.onInformational(this.status, fields)
     releaseFields(fields)
@@ -201,28 +206,24 @@ export class Http2HostStream extends Deadline implements HostStream, StreamHandl
 
   /** @param whole - the answer is complete, without trailers */
   #begin(whole: boolean): void {
-    const { fields } = this
     const first = this.#first
     this.#first = undefined
     this.#begun = true
-    this.fields = noFields
     const bytes = first === undefined ? 0 : first.length
     const last = whole && bytes <= joinedBytesMax
     // Now that its length is known, whoever passes it on may say so.
     if (last && this.bodyBytes < 0) this.bodyBytes = bytes
     const sink = this.#sink as AnswerSink
     if (last) this.#finish(true)
-    this.fields = fields
     const free = sink.onAnswer(this, first, last)
-    this.fields = noFields
-    releaseFields(fields)
+    this.#dropFields()
     if (last || this.#sink === undefined) return
     this.#account(bytes, free)
     if (whole && this.#flowing) this.#complete()
   }
 
   #pass(part: Buffer): void {
-    if (this.#flowing) return this.#give(part)
+    if (this.#flowing) return void this.#give(part)
     this.#held ??= new HeldBody(this.#stream.session.limits.streamWindowBytes)
     this.#held.add(part)
   }
@@ -234,7 +235,7 @@ export class Http2HostStream extends Deadline implements HostStream, StreamHandl
   }
 
   #account(bytes: number, free: boolean): void {
-    if (free) return this.#stream.consumed(bytes)
+    if (free) return void this.#stream.consumed(bytes)
     this.#flowing = false
     this.#withheld = bytes
   }
@@ -261,6 +262,8 @@ export class Http2HostStream extends Deadline implements HostStream, StreamHandl
       const stale = answered > 0 && reads === this.#readsBefore
       return { kind: 'unreachable', what: `closed the connection${when}`, refused: false, stale }
     }
+    if (code === ErrorCode.settingsTimeout && session.closing)
+      return { kind: 'timeout', what: 'accept the connection', refused: false, stale: false }
     if (session.closing || session.wasReset(this.#stream.id)) return this.#invalid()
     if (code !== ErrorCode.refusedStream || this.#begun)
       return { kind: 'unreachable', what: `gave up the request${when} (error ${code})`, refused: false, stale: false }
@@ -288,11 +291,16 @@ export class Http2HostStream extends Deadline implements HostStream, StreamHandl
     this.#held?.drop()
     this.#first = undefined
     this.#dropTrailers()
+    // Once handed on they are given back by whoever does that: the sink may still look at them.
+    if (!this.#begun) this.#dropFields()
+    if (this.#stream !== unsent) this.#stream.reset(ErrorCode.cancel)
+    this.#host.release(answered)
+  }
+
+  #dropFields(): void {
     const { fields } = this
     this.fields = noFields
     if (fields !== noFields) releaseFields(fields)
-    this.#stream.reset(ErrorCode.cancel)
-    this.#host.release(answered)
   }
 
   #dropTrailers(): void {

@@ -119,8 +119,8 @@ export class Http2Host implements FrameTransport {
 
   /** The deadline has passed: of the first SETTINGS, of the rest without exchanges, or of the last frame. */
   expire(): void {
-    if (this.#ending) return this.#gone()
-    if (!this.session.peer.known) return this.close(ErrorCode.settingsTimeout)
+    if (this.#ending) return void this.#gone()
+    if (!this.session.peer.known) return void this.close(ErrorCode.settingsTimeout)
     if (this.open === 0) this.close(ErrorCode.none)
   }
 
@@ -153,7 +153,7 @@ export class Http2Host implements FrameTransport {
     this.reads++
     try {
       this.session.receive(chunk)
-      if (this.session.closing) return this.#afterwards()
+      if (this.session.closing) return void this.#afterwards()
       if (this.#settled || !this.session.peer.known) return
       this.#settled = true
       if (this.open === 0) this.#rest()

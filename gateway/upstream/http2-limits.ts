@@ -2,7 +2,7 @@ import { type Http2Config, http2ConfigSchema } from '../http2/config.ts'
 import { floodLimits } from '../http2/flood-guard.ts'
 import type { SessionContext } from '../http2/http2-session.ts'
 import { ReceivedHead } from '../http2/received-head.ts'
-import { answerFieldsMax } from './host-connection.ts'
+import { answerFieldsMax } from './answer-limits.ts'
 
 /** Requests at a time on one connection to a host, whatever it allows; more open another connection. What hosts commonly allow. */
 export const hostStreamsMax = 100

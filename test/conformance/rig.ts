@@ -65,6 +65,7 @@ export class Rig implements AsyncDisposable {
       ...config,
     })
     gateway.hosts.add('one', `http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+    gateway.names.set('other.test', { kind: 'program', itemHash: 'cd'.repeat(32) })
     return new Rig(gateway, server)
   }
 

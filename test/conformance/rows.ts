@@ -38,8 +38,11 @@ export interface Row {
   check?(seen: Seen): void
 }
 
-/** Runs every row as a test of its own, named "RFC <number> <section>: <rule>". */
-export function testRows(rfc: string, rows: readonly Row[], config: Record<string, object> = {}): void {
+/**
+ * Runs every row as a test of its own, named "RFC <number> <section>: <rule>".
+ * @returns the rig, for tests that do not fit a row; it stands while tests run
+ */
+export function testRows(rfc: string, rows: readonly Row[], config: Record<string, object> = {}): () => Rig {
   let rig: Rig
   before(async () => {
     rig = await Rig.start(config)
@@ -52,6 +55,7 @@ export function testRows(rfc: string, rows: readonly Row[], config: Record<strin
       checkRow(row, await rig.send(row.send, { alone, ends, plain }))
     })
   }
+  return () => rig
 }
 
 function checkRow(row: Row, seen: Seen): void {

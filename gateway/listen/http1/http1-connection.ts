@@ -9,6 +9,7 @@ import {
   UriTooLongError,
 } from '../../errors.ts'
 import type { ClientConnection } from '../../forward/exchange.ts'
+import { dateBlock } from '../../http1/date-block.ts'
 import { MessageSocket } from '../../http1/message-socket.ts'
 import { needMore, Refusal, refusalTexts } from '../../http1/scan-fields.ts'
 import { ScannedRequest, scanRequest } from '../../http1/scan-request.ts'
@@ -70,7 +71,7 @@ export class Http1Connection extends MessageSocket implements OpenConnection {
   onData(bytes: Buffer, start: number, end: number): void {
     switch (this.#phase) {
       case 'exchange':
-        return this.#exchangeData(bytes, start, end)
+        return void this.#exchangeData(bytes, start, end)
       case 'linger':
         this.#lingered += end - start
         if (this.#lingered > lingerBytesMax) this.destroy()
@@ -78,7 +79,7 @@ export class Http1Connection extends MessageSocket implements OpenConnection {
       case 'closed':
         return
       case 'head':
-        return this.#headData(bytes, start, end)
+        return void this.#headData(bytes, start, end)
       default:
         this.consume(bytes, start, end)
     }
@@ -103,12 +104,12 @@ export class Http1Connection extends MessageSocket implements OpenConnection {
   expire(): void {
     switch (this.#phase) {
       case 'head':
-        return this.refuse(new RequestTimeoutError())
+        return void this.refuse(new RequestTimeoutError())
       case 'exchange':
-        return this.exchange?.expired()
+        return void this.exchange?.expired()
       case 'fresh':
       case 'idle':
-        return this.closeSoon()
+        return void this.closeSoon()
       default:
         this.destroy()
     }
@@ -142,7 +143,8 @@ export class Http1Connection extends MessageSocket implements OpenConnection {
     this.#consuming = true
     const { config } = this.context.settings
     for (;;) {
-      const head = (this.#spare ??= new ScannedRequest())
+      const head = this.#spare ?? new ScannedRequest()
+      this.#spare = head
       const next = scanRequest(bytes, at, end, head, config.limits)
       if (next === needMore) {
         this.#awaitHead(Buffer.from(bytes.subarray(at, end)))
@@ -208,7 +210,7 @@ export class Http1Connection extends MessageSocket implements OpenConnection {
   finished(mayGoOn: boolean, asked: boolean): void {
     this.exchange = undefined
     if (this.#phase === 'closed') return
-    if (!mayGoOn || this.#ended || this.context.connections.draining) return this.#close(asked)
+    if (!mayGoOn || this.#ended || this.context.connections.draining) return void this.#close(asked)
     this.#phase = 'idle'
     this.context.wheel.set(this, this.context.settings.config.timeouts.keepAliveMs)
     if (this.#consuming) return
@@ -256,6 +258,7 @@ export class Http1Connection extends MessageSocket implements OpenConnection {
     const page = this.context.refuse(error)
     let text = statusLine(page.status).toString()
     for (let i = 0; i + 1 < page.fields.length; i += 2) text += `${page.fields[i]}: ${page.fields[i + 1]}\r\n`
+    text += `Date: ${dateBlock(this.context.clock).value(0)}\r\n`
     text += `Content-Length: ${Buffer.byteLength(page.body)}\r\nConnection: close\r\n\r\n`
     this.writeOwned(Buffer.from(text + page.body))
     this.closeSoon()
@@ -284,7 +287,7 @@ export class Http1Connection extends MessageSocket implements OpenConnection {
 
   /** Nothing unread can be on its way, so the kernel may have the rest; TLS has to say goodbye first. */
   #close(asked: boolean): void {
-    if (!asked || this.client.secure || this.socket.writableLength > 0 || this.pending) return this.closeSoon()
+    if (!asked || this.client.secure || this.socket.writableLength > 0 || this.pending) return void this.closeSoon()
     this.destroy()
   }
 
@@ -303,7 +306,7 @@ export class Http1Connection extends MessageSocket implements OpenConnection {
 
   #exchangeData(bytes: Buffer, start: number, end: number): void {
     const exchange = this.exchange
-    if (!exchange || this.pending || !exchange.wantsData) return this.stash(bytes, start, end)
+    if (!exchange || this.pending || !exchange.wantsData) return void this.stash(bytes, start, end)
     exchange.onData(bytes, start, end)
   }
 

@@ -1,6 +1,7 @@
 import { BadRequestError, RequestTimeoutError } from '../../errors.ts'
 import { type AnswerHead, Exchange, type RequestSink } from '../../forward/exchange.ts'
 import { ChunkedDecoder, lastChunk, writeChunkSize } from '../../http1/chunked.ts'
+import { dateBlock, hasDate } from '../../http1/date-block.ts'
 import { type FieldBlock, releaseBlock } from '../../http1/field-block.ts'
 import { dropInTrailer, Field } from '../../http1/known-fields.ts'
 import { joinedBytesMax, putBytes, putNumber, scratch } from '../../http1/message-socket.ts'
@@ -19,7 +20,7 @@ const zeroChunk = Buffer.from('0\r\n')
 
 const deaf: RequestSink = { onBody: () => true, onBodyEnd() {}, onClientDrain() {}, onClientGone() {} }
 
-/** Room for everything in a head besides the fields: status line, framing, connection. */
+/** Room for everything in a head besides the fields: status line, date, framing, connection. */
 const headExtraBytes = 256
 
 /** One exchange on an HTTP/1 connection. */
@@ -73,7 +74,7 @@ export class Http1Exchange extends Exchange {
   clientEnded(): void {
     if (this.#tunnel) {
       this.#bodyEnded = true
-      return this.#sink.onBodyEnd(undefined)
+      return void this.#sink.onBodyEnd(undefined)
     }
     if (!this.#bodyEnded) this.clientGone()
     // A client that closed its half after a whole request still gets its answer; the connection ends with it.
@@ -96,8 +97,8 @@ export class Http1Exchange extends Exchange {
 
   /** The deadline passed: the client is too slow with its body, or nothing moved for too long. */
   expired(): void {
-    if (!this.#bodyEnded && !this.answered) return this.#refuse(new RequestTimeoutError())
-    if (this.#tunnel) return this.clientGone()
+    if (!this.#bodyEnded && !this.answered) return void this.#refuse(new RequestTimeoutError())
+    if (this.#tunnel) return void this.clientGone()
     this.cut()
   }
 
@@ -156,6 +157,7 @@ export class Http1Exchange extends Exchange {
     let at = putBytes(out, 0, statusLine(answer.status))
     at = fields.writeKept(out, at)
     for (let i = 0; i < extra.length; i++) at = (extra[i] as FieldBlock).writeKept(out, at)
+    if (!hasDate(fields, extra)) at = dateBlock(this.#connection.context.clock).writeKept(out, at)
     at = this.#frame(out, at, answer)
     at = putBytes(out, at, lineEnd)
     const fits = this.#count(body?.length ?? 0)
@@ -239,7 +241,7 @@ export class Http1Exchange extends Exchange {
   #chunked(chunks: ChunkedDecoder, bytes: Buffer, at: number, end: number): void {
     while (at < end && !chunks.done && !this.#paused && !this.over) {
       const next = chunks.step(bytes, at, end)
-      if (next < 0) return this.#refuse(new BadRequestError('A chunk of the body is malformed.'))
+      if (next < 0) return void this.#refuse(new BadRequestError('A chunk of the body is malformed.'))
       at = next
       if (chunks.dataEnd > chunks.dataStart && !this.#sink.onBody(bytes.subarray(chunks.dataStart, chunks.dataEnd)))
         this.#pause()

@@ -1,3 +1,4 @@
+import type { Clock } from '../../../core/clock.ts'
 import {
   type AnswerHead,
   type ClientConnection,
@@ -6,6 +7,7 @@ import {
   type RequestHead,
   type RequestSink,
 } from '../../forward/exchange.ts'
+import { dateBlock, hasDate } from '../../http1/date-block.ts'
 import { FieldBlock } from '../../http1/field-block.ts'
 import { dropToClient, Field } from '../../http1/known-fields.ts'
 import { ErrorCode } from '../../http2/error-code.ts'
@@ -37,12 +39,14 @@ export class Http2Exchange extends Exchange implements StreamHandler {
   #promised = -1
   #tunnel = false
   readonly #connections: OpenCounts
+  readonly #clock: Clock
   /** Somebody answers this: the end is told to the owner. */
   #shown = false
 
   constructor(session: Http2Session, id: number, head: RequestHead, client: ClientConnection, ports: ExchangePorts) {
     super(head, client, ports.owner, ports.clock.monotonicMs())
     this.#connections = ports.connections
+    this.#clock = ports.clock
     this.stream = new Http2Stream(session, id, this)
     this.stream.headReceived = true
     // A tunnel's bytes are no body: there is none before it is agreed to, and no length to hold it to.
@@ -216,13 +220,15 @@ export class Http2Exchange extends Exchange implements StreamHandler {
   /** @param length - Content-Length to add; -1 for none */
   #writeHead(status: number, fields: FieldBlock, extra: readonly FieldBlock[], endStream: boolean, length = -1): void {
     const { headers } = this.stream.session
-    let room = roomFor(fields)
+    const date = status >= 200 && !hasDate(fields, extra) ? dateBlock(this.#clock) : undefined
+    let room = roomFor(fields) + (date ? roomFor(date) : 0)
     for (let i = 0; i < extra.length; i++) room += roomFor(extra[i] as FieldBlock)
     const encoder = headers.begin(room)
     encoder.status(status)
     encoder.fields(fields, dropToClient)
     if (length >= 0) encoder.contentLength(length)
     for (let i = 0; i < extra.length; i++) encoder.fields(extra[i] as FieldBlock, dropToClient)
+    if (date) encoder.fields(date, dropToClient)
     headers.finish(this.stream.id, endStream)
   }
 
