@@ -45,7 +45,7 @@ import { Routes } from './route/routes.ts'
 import { Answerer } from './serve/answer-exchanges.ts'
 import { RequestLines } from './serve/request-lines.ts'
 import { VerifiedBlocks } from './static/verified-blocks.ts'
-import { HostPools } from './upstream/host-pool.ts'
+import { HostPools } from './upstream/host-pools.ts'
 import { probeHost } from './upstream/probe-host.ts'
 
 /** What a worker needs from outside. */
@@ -62,6 +62,8 @@ export interface WorkerPorts {
   domainReport?: DomainReporter
   /** Keys for TLS session tickets, the same in all processes. */
   ticketKeys: TicketKeySource
+  /** Authorities for the certificates of compute hosts, PEM, in place of those that Node knows. For tests; not passed on to other processes. */
+  hostAuthorities?: string
 }
 
 /** One process of the data plane, serving. Disposing drains for up to `timeouts.drainMs`. */
@@ -91,7 +93,9 @@ export async function startWorker(config: GatewayConfig, ports: WorkerPorts): Pr
   const live = structuredClone(config)
   const metrics = gatewayMetrics(ports.metrics)
   const wheel = stack.use(new TimingWheel(clock))
-  const pools = stack.use(new HostPools(settings, wheel))
+  const failed = (error: unknown): void =>
+    log.error(`a connection to a compute host failed unexpectedly: ${describeError(error)}`)
+  const pools = stack.use(new HostPools(settings, wheel, { ca: ports.hostAuthorities, failed }))
   const probe = async (origin: string, asked: string): Promise<boolean> => {
     for (const path of asked === hostProbe ? probePaths : [asked])
       if (await probeHost(pools, clock, { origin, path, timeoutMs: settings.config.balance.probeMs })) return true
@@ -103,7 +107,7 @@ export async function startWorker(config: GatewayConfig, ports: WorkerPorts): Pr
   const routes = new Routes(live, { names: ports.names, clock, metrics })
   const blocks = new VerifiedBlocks(live.static, { blocks: ports.blocks, clock, metrics })
   const pages = new ZonePages(live, { clock, domainReport: ports.domainReport })
-  const connections = new Connections(clock)
+  const connections = new Connections(clock, metrics.inFlight)
   const clients = new ClientLimits(config.clients)
   const rates = new SiteRates(config.routes.sitesMax)
   const memory = stack.use(
@@ -119,7 +123,7 @@ export async function startWorker(config: GatewayConfig, ports: WorkerPorts): Pr
     log.warn('this Node gives accepted sockets no buffer of ours: requests cost somewhat more memory and time')
   const door = new Door({ settings, wheel, clock, clients, memory, metrics })
   const admission = new Admission({ settings, clients, rates, memory, metrics, clock })
-  const compressors = new Compressors(config.compression)
+  const compressors = new Compressors(live.compression)
   const lines = new RequestLines(config.zone, random)
   const fail = (exchange: Exchange, error: unknown): void => answerer.fail(exchange, error)
   const answerer = new Answerer({
@@ -134,7 +138,7 @@ export async function startWorker(config: GatewayConfig, ports: WorkerPorts): Pr
     log,
     publicHttpsPort: () => settings.config.publicHttpsPort || httpsPort,
   })
-  const shared = { settings, clock, wheel, connections, ...countedBy(metrics, clock, connections) }
+  const shared = { settings, clock, wheel, connections, ...countedBy(metrics, clock) }
   const plain: ListenContext = { ...shared, handle: (exchange) => answerer.plain(exchange) }
   const secure: ListenContext = { ...shared, handle: (exchange) => answerer.secure(exchange) }
   const http2Ports = {
@@ -222,18 +226,14 @@ function drainHosts(balancer: Balancer, before: readonly string[], now: readonly
 }
 
 /** Counts what ends: exchanges, and requests that could not be read. */
-function countedBy(
-  metrics: GatewayMetrics,
-  clock: Clock,
-  connections: Connections,
-): Pick<ListenContext, 'owner' | 'refuse'> {
+function countedBy(metrics: GatewayMetrics, clock: Clock): Pick<ListenContext, 'owner' | 'refuse'> {
   return {
     owner: {
-      ended({ ending, status, fault, startedMs }) {
-        const cut = ending === 'cut' && status !== 101
+      ended({ ending, status, fault, startedMs, head }) {
+        // A WebSocket may end in any way; over HTTP/2 its status is 200.
+        const cut = ending === 'cut' && status !== 101 && !(head.upgrade && status === 200)
         if (ending !== 'gone') metrics.requestCell(cut ? 0 : status, fault).add()
         metrics.requestSeconds.observe((clock.monotonicMs() - startedMs) / 1_000)
-        metrics.inFlight.set(connections.open)
       },
     },
     refuse(error: AppError) {

@@ -66,7 +66,7 @@ describe('connections of one address', () => {
   })
 
   test('count no more once they are closed, by either side, also where the handshake failed', async () => {
-    await using served = await serve({ clients: { connectionsPerAddressMax: 2 }, timeouts: { keepAliveMs: 300 } })
+    await using served = await serve({ clients: { connectionsPerAddressMax: 2 }, timeouts: { headMs: 300 } })
     const { gateway } = served
     for (let turn = 0; turn < 5; turn++) assert.equal(await isTaken(served), true)
     for (let turn = 0; turn < 5; turn++) {

@@ -10,6 +10,21 @@ const label = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/
  * @see RFC 9110 §7.2, RFC 1123 §2.1 (letters, digits, hyphens; underscores are tolerated as in DNS)
  */
 export function parseHost(value: string): HostName | undefined {
+  const known = parsed.get(value)
+  if (known) return known
+  const host = parse(value)
+  if (host) {
+    if (parsed.size >= parsedMax) parsed.clear()
+    parsed.set(value, host)
+  }
+  return host
+}
+
+/** Values seen lately: nearly every request repeats one, and parsing costs more than the rest of its head. At most 260 characters each. */
+const parsed = new Map<string, HostName>()
+const parsedMax = 4_096
+
+function parse(value: string): HostName | undefined {
   const match = /^(\[[0-9a-f:.]{2,45}\]|[a-z0-9._-]{1,254})(?::(\d{0,5}))?$/i.exec(value)
   if (!match || Number(match[2] ?? 0) > 65_535) return undefined
   const host = (match[1] as string).toLowerCase()

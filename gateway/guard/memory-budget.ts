@@ -12,7 +12,7 @@ export interface MemoryBudgetPorts {
   clock: Clock
   /** Resident memory of this process, bytes: `process.memoryUsage.rss`. */
   residentBytes: () => number
-  /** Told of every change, so that idle connections can be closed. */
+  /** Told of every change, and again at every look while memory is short, so that connections that are idle by then can be closed. */
   onChange?: (pressure: MemoryPressure) => void
 }
 
@@ -118,7 +118,9 @@ export class MemoryBudget implements Disposable {
     this.#kept = Math.min(this.#kept, surplus)
     if (this.#pressure !== 'none' && spellMs >= keptAfterMs && this.#reserved * 2 <= this.#peak)
       this.#kept = Math.min(surplus, this.#limits.hardBytes * keptShareMax)
+    const before = this.#pressure
     this.#judge()
+    if (this.#pressure === before && before !== 'none') this.#ports.onChange?.(before)
   }
 
   #judge(): void {

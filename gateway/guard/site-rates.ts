@@ -55,6 +55,11 @@ export class SiteRate {
     return paid - nowMs > bytesAheadMs ? Math.ceil(paid - nowMs - bytesAheadMs) : 0
   }
 
+  /** How long an answer that is there as a whole has to wait for the bytes of others, whole milliseconds. */
+  owedMs(nowMs: number): number {
+    return Math.max(0, Math.ceil(this.#bytesPaidMs - nowMs - bytesAheadMs))
+  }
+
   /** Whether forgetting it would change nothing. */
   isFull(nowMs: number): boolean {
     return this.#requestsPaidMs <= nowMs && this.#bytesPaidMs <= nowMs

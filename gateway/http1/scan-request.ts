@@ -1,6 +1,6 @@
 import { METHODS } from 'node:http'
 import type { RequestHead } from '../forward/exchange.ts'
-import { type HostName, parseHost } from '../guard/host-name.ts'
+import { parseHost } from '../guard/host-name.ts'
 import { hasParentSegment } from '../guard/request-path.ts'
 import { CR, inTarget, LF, SP } from './bytes.ts'
 import { Option, readConnection } from './connection-options.ts'
@@ -192,7 +192,7 @@ function readFields(head: ScannedRequest): number {
     }
   }
   if (hosts !== 1) return Refusal.badHostCount
-  const host = hostOf(fields.value(hostIndex))
+  const host = parseHost(fields.value(hostIndex))
   if (host === undefined) return Refusal.badHost
   if (host.kind === 'address') return Refusal.hostIsAddress
   head.host = host.name
@@ -262,19 +262,4 @@ function prefixSlash(head: ScannedRequest, path: string, next: number): number {
   head.pathStart = 0
   head.pathEnd = lead.length
   return next
-}
-
-/** Host values seen lately: nearly every request repeats one, and parsing costs more than the rest of the head. */
-const hosts = new Map<string, HostName | undefined>()
-const hostsMax = 4_096
-
-function hostOf(value: string): HostName | undefined {
-  const known = hosts.get(value)
-  if (known) return known
-  const host = parseHost(value)
-  if (host && value.length <= 255) {
-    if (hosts.size >= hostsMax) hosts.clear()
-    hosts.set(value, host)
-  }
-  return host
 }

@@ -23,15 +23,22 @@ export interface Arrivals extends Disposable {
   readonly handshakes: number
 }
 
+interface Gauge {
+  set(value: number): void
+}
+
 /** Every open connection and the number of exchanges under way, so that a stop can be gentle first and final after. */
 export class Connections {
   readonly #clock: Clock
   readonly #all = new Set<OpenConnection>()
+  readonly #gauge: Gauge
   #exchanges = 0
   #draining = false
 
-  constructor(clock: Clock) {
+  /** @param gauge - shows the exchanges under way */
+  constructor(clock: Clock, gauge: Gauge) {
     this.#clock = clock
+    this.#gauge = gauge
   }
 
   /** True once a stop has begun. */
@@ -59,10 +66,12 @@ export class Connections {
 
   begin(): void {
     this.#exchanges++
+    this.#gauge.set(this.#exchanges)
   }
 
   end(): void {
     this.#exchanges--
+    this.#gauge.set(this.#exchanges)
   }
 
   /** Closes connections that are between requests, the longest open ones first, at most `most`: room for new work under pressure. */

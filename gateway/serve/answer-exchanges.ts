@@ -103,11 +103,11 @@ export class Answerer {
         return void serveProgram(exchange, target.itemHash, rate, this.#ports.program)
       case 'static': {
         exchange.listen(noReader)
-        const { blocks, settings } = this.#ports
+        const { blocks, settings, program } = this.#ports
         const resolution = site.resolution as Resolution & { target: typeof target }
-        serveStatic(exchange, resolution, blocks, settings.config.static).catch((error: unknown) =>
-          this.fail(exchange, error),
-        )
+        const compression = settings.compression[settings.sites.optionsFor(site.host).compress]
+        const ports = { blocks, config: settings.config.static, shaping: program, compression, rate }
+        serveStatic(exchange, resolution, ports).catch((error: unknown) => this.fail(exchange, error))
         return
       }
       case 'redirect':
@@ -126,6 +126,8 @@ export class Answerer {
         throw new PageNotFoundError('There is no such challenge.', 'The order that asked for it may have ended.')
       return sendWhole(exchange, 200, ['Content-Type', 'application/octet-stream'], Buffer.from(body))
     }
+    // A challenge always passes: without it there would be no certificate.
+    this.#ports.admission.admit(exchange)
     // A name that leads nowhere throws here: it has no certificate, so plain HTTP is where its owner sees why.
     if (host !== settings.config.zone) await routes.match(host)
     const refusal = await this.#refusalOf(host)

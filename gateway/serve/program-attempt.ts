@@ -1,5 +1,6 @@
 import type { AppError } from '../../core/errors.ts'
 import type { Lease } from '../balance/balancer.ts'
+import type { Verdict } from '../balance/host-health.ts'
 import { BadUpstreamAnswerError, HostTimeoutError, HostUnreachableError } from '../errors.ts'
 import type { FailedAttempt } from '../forward/retry-rule.ts'
 import { type FieldBlock, releaseBlock } from '../http1/field-block.ts'
@@ -33,6 +34,7 @@ export class ProgramAttempt implements AnswerSink {
   readonly #startedMs: number
   #firstByteMs: number | undefined = undefined
   #held: Held | undefined = undefined
+  #tunnel = false
 
   constructor(owner: ProgramExchange, lease: Lease) {
     this.#owner = owner
@@ -57,7 +59,10 @@ export class ProgramAttempt implements AnswerSink {
   onSwitched(fields: FieldBlock): void {
     this.#measure()
     const wrong = this.#owner.join(this, fields)
-    if (wrong === undefined) return void this.lease.began(this.#firstByteMs as number)
+    if (wrong === undefined) {
+      this.#tunnel = true
+      return void this.lease.began(this.#firstByteMs as number)
+    }
     const { stream } = this
     this.stream = undefined
     stream?.cancel()
@@ -91,8 +96,7 @@ export class ProgramAttempt implements AnswerSink {
     this.stream = undefined
     this.#drop()
     const kind = failure.refused ? 'refused' : failure.kind === 'timeout' ? 'timeout' : 'failed'
-    const verdict = failure.refused ? 'refused' : failure.stale ? 'unknown' : 'failed'
-    this.#fail(kind, this.#errorOf(failure), verdict, failure.stale)
+    this.#fail(kind, this.#errorOf(failure), this.#verdictOn(failure), failure.stale)
   }
 
   /** Nobody wants the answer any more: the client is gone, or another host was faster. */
@@ -145,9 +149,16 @@ export class ProgramAttempt implements AnswerSink {
     return true
   }
 
-  #fail(kind: FailedAttempt['kind'], error: AppError, verdict: 'refused' | 'failed' | 'unknown', stale: boolean): void {
+  #fail(kind: FailedAttempt['kind'], error: AppError, verdict: Verdict, stale: boolean): void {
     this.lease.end(verdict)
     this.#owner.failed(this, { kind, error, fullMs: undefined, stale })
+  }
+
+  #verdictOn({ stale, refused, declined }: HostFailure): Verdict {
+    // A WebSocket that is silent for too long, or ends abruptly, is no fault of the host.
+    if (this.#tunnel) return 'answered'
+    if (stale) return 'unknown'
+    return refused && !declined ? 'refused' : 'failed'
   }
 
   #errorOf({ kind, what, cause }: HostFailure): AppError {

@@ -1,7 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { AppError } from '../../core/errors.ts'
 import type { ProgramHosts } from '../balance/balancer.ts'
-import { rewriteForEncoding } from '../compress/compressed-head.ts'
 import { planCompression } from '../compress/plan-compression.ts'
 import { HostsFullError, HostUnreachableError, NoHostError } from '../errors.ts'
 import type { AnswerHead, Exchange, RequestSink } from '../forward/exchange.ts'
@@ -10,8 +9,9 @@ import { applyAnswerPolicy } from '../guard/answer-policy.ts'
 import type { SiteOptions } from '../guard/config.ts'
 import type { SiteRate } from '../guard/site-rates.ts'
 import { dropNominated } from '../http1/connection-options.ts'
-import { type FieldBlock, releaseBlock } from '../http1/field-block.ts'
+import type { FieldBlock } from '../http1/field-block.ts'
 import { dropToHost, Field } from '../http1/known-fields.ts'
+import type { ConnectionNeeds } from '../upstream/host-pool.ts'
 import type { HostAnswer, HostRequest } from '../upstream/host-stream.ts'
 import { keepBody, letGoBody } from './kept-bodies.ts'
 import { type Failed, ProgramAttempt } from './program-attempt.ts'
@@ -22,6 +22,7 @@ import { type AnswerFeeder, ShapedAnswer } from './shaped-answer.ts'
 const retryAfterDefaultMs = 2_000
 const webSocketGuid = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
 const empty = Buffer.alloc(0)
+const webSocketNeeds: ConnectionNeeds = { preface: undefined, upgrade: true }
 
 const noExtra: readonly FieldBlock[] = []
 /** Consumed within one call, so one for the whole worker is enough. */
@@ -65,6 +66,7 @@ export class ProgramExchange implements RequestSink, HostRequest, AnswerFeeder {
   #fullMs: number | undefined = undefined
   #relaying = false
   #shaped: ShapedAnswer | undefined = undefined
+  #tunnel = false
   #tunnelBytes = 0
 
   constructor(
@@ -124,7 +126,7 @@ export class ProgramExchange implements RequestSink, HostRequest, AnswerFeeder {
       this.#parts.push(Buffer.from(part))
       return true
     }
-    if (this.upgrade && this.#isTooMuch(part.length)) return true
+    if (this.#tunnel && this.#isTooMuch(part.length)) return true
     return this.#current?.stream?.write(part) ?? true
   }
 
@@ -142,9 +144,9 @@ export class ProgramExchange implements RequestSink, HostRequest, AnswerFeeder {
 
   onClientGone(): void {
     this.#end()
+    if (this.#current) this.ports.metrics.attemptCells.gone.add()
     this.#abandonAll()
     this.#dropBody()
-    this.ports.metrics.attemptCells.gone.add()
   }
 
   // --- what shaping tells
@@ -195,18 +197,14 @@ export class ProgramExchange implements RequestSink, HostRequest, AnswerFeeder {
     answerHead.fields = fields
     answerHead.extra = noExtra
     answerHead.bodyBytes = bodyBytes
-    if (encoding) return this.#relayEncoded(encoding, part, last)
-    if (!this.#rate || last) return this.exchange.answer(answerHead, part, last)
-    const shaped = new ShapedAnswer(this.exchange, this, this.#rate, this.ports.clock)
-    this.#shaped = shaped
-    const free = this.exchange.answer(answerHead, part, last)
-    shaped.paced(part?.length ?? 0)
-    return free && !shaped.waiting
+    if (!encoding && !this.#rate) return this.exchange.answer(answerHead, part, last)
+    this.#shaped = new ShapedAnswer(this.exchange, this, this.#rate, this.ports)
+    return this.#shaped.answer(answerHead, part, last, encoding)
   }
 
   relayBody(part: Buffer): boolean {
     if (this.#shaped) return this.#shaped.write(part)
-    if (this.upgrade && this.#isTooMuch(part.length)) return true
+    if (this.#tunnel && this.#isTooMuch(part.length)) return true
     return this.exchange.write(part)
   }
 
@@ -222,6 +220,7 @@ export class ProgramExchange implements RequestSink, HostRequest, AnswerFeeder {
     const expected = createHash('sha1').update(`${key}${webSocketGuid}`).digest('base64')
     if (fields.valueOf(Field.secWebsocketAccept) !== expected) return 'a 101 with a wrong Sec-WebSocket-Accept'
     this.#wins(attempt)
+    this.#tunnel = true
     applyAnswerPolicy(fields, this.#sharedZone)
     if (this.exchange.head.version === '2') drop(fields, Field.secWebsocketAccept)
     this.exchange.idleMs = this.#options.webSocketIdleMs
@@ -243,8 +242,8 @@ export class ProgramExchange implements RequestSink, HostRequest, AnswerFeeder {
     if (this.#relaying) {
       metrics.attemptCells.cut.add()
       this.#current = undefined
-      this.#end()
-      return void this.exchange.cut()
+      this.exchange.cut()
+      return this.#end()
     }
     metrics.attemptCells[failed.kind === 'full' ? 'full' : 'failed'].add()
     // A connection that had died while it was idle says nothing of the host, so the same one may be asked again.
@@ -267,9 +266,7 @@ export class ProgramExchange implements RequestSink, HostRequest, AnswerFeeder {
     if (!lease) return void this.#giveUp()
     const attempt = new ProgramAttempt(this, lease)
     this.#current = attempt
-    const { proxyProtocolOut } = this.#options
-    const preface = proxyProtocolOut === 'off' ? undefined : proxyPreface(proxyProtocolOut, this.exchange.client)
-    const stream = pools.acquire(lease.origin, attempt, preface)
+    const stream = pools.acquire(lease.origin, attempt, this.#needs())
     if (!stream) {
       lease.end('unknown')
       const what = `has ${settings.config.limits.connectionsPerHostMax} connections open, which is as many as may be`
@@ -289,13 +286,18 @@ export class ProgramExchange implements RequestSink, HostRequest, AnswerFeeder {
     const afterMs = balancer.hedgeAfterMs(this.#program as ProgramHosts)
     if (afterMs === undefined) return
     this.#hedgeTimer = clock.schedule(afterMs, () => {
+      this.#hedgeTimer = undefined
       const slow = this.#current
-      if (!slow || this.#relaying || this.exchange.over || !balancer.budget.takeHedge()) return
-      this.#tried.push(slow.lease.id)
-      const lease = balancer.take(this.#program as ProgramHosts, { tried: this.#tried })
+      if (!slow || this.#relaying || this.exchange.over) return
+      const lease = balancer.take(this.#program as ProgramHosts, { tried: [...this.#tried, slow.lease.id] })
       if (!lease) return
+      if (!balancer.budget.takeHedge()) {
+        lease.end('unknown')
+        // The budget is used up for now; a request that still waits may find it filled.
+        return void this.#planHedge()
+      }
       const attempt = new ProgramAttempt(this, lease)
-      const stream = this.ports.pools.acquire(lease.origin, attempt)
+      const stream = this.ports.pools.acquire(lease.origin, attempt, this.#needs())
       if (!stream) return lease.end('unknown')
       attempt.stream = stream
       this.#slower = slow
@@ -303,6 +305,13 @@ export class ProgramExchange implements RequestSink, HostRequest, AnswerFeeder {
       this.ports.metrics.hedges.add()
       stream.send(this, undefined, true)
     })
+  }
+
+  /** What the connection to a host must have that not every one has. */
+  #needs(): ConnectionNeeds | undefined {
+    const { proxyProtocolOut } = this.#options
+    if (proxyProtocolOut === 'off') return this.upgrade ? webSocketNeeds : undefined
+    return { preface: proxyPreface(proxyProtocolOut, this.exchange.client), upgrade: this.upgrade !== undefined }
   }
 
   /** The attempt answers; another one that is under way is not needed any more. */
@@ -333,23 +342,6 @@ export class ProgramExchange implements RequestSink, HostRequest, AnswerFeeder {
       this.#attempts < this.ports.settings.config.balance.attemptsMax &&
       this.ports.balancer.budget.takeRetry()
     )
-  }
-
-  #relayEncoded(encoding: 'zstd' | 'br' | 'gzip', part: Buffer | undefined, last: boolean): boolean {
-    const { compressors, clock } = this.ports
-    const whole = last && part ? compressors.whole(encoding, part) : undefined
-    const shaped = last ? undefined : new ShapedAnswer(this.exchange, this, this.#rate, clock)
-    const compressor = shaped && compressors.start(encoding, shaped)
-    if (!whole && !compressor) return this.exchange.answer(answerHead, part, last)
-    const added = rewriteForEncoding(answerHead.fields, encoding)
-    answerHead.extra = [...answerHead.extra, added]
-    answerHead.bodyBytes = whole?.length ?? -1
-    this.exchange.answer(answerHead, whole, last)
-    releaseBlock(added)
-    if (!compressor || !shaped) return true
-    shaped.compressWith(compressor)
-    this.#shaped = shaped
-    return part ? shaped.write(part) : true
   }
 
   #webSocket(fields: FieldBlock): HostRequest['upgrade'] {

@@ -5,7 +5,7 @@ import type { Exchange } from '../forward/exchange.ts'
 import type { SiteRate } from '../guard/site-rates.ts'
 import type { Settings } from '../listen/listen-context.ts'
 import type { GatewayMetrics } from '../metrics.ts'
-import type { HostPools } from '../upstream/host-pool.ts'
+import type { HostPools } from '../upstream/host-pools.ts'
 import { ProgramExchange } from './program-exchange.ts'
 import type { RequestLines } from './request-lines.ts'
 

@@ -49,7 +49,6 @@ export function serveHttp1(socket: TLSSocket, pool: HostPool): HostConnection {
 
 function listen(connection: HostConnection): void {
   const { socket } = connection
-  socket.on('drain', () => connection.drained())
   socket.once('end', () => connection.onEnd())
   socket.once('error', (error: Error) => connection.onError(error))
   socket.once('close', () => connection.onEnd())

@@ -1,4 +1,5 @@
 import type { TLSSocket } from 'node:tls'
+import { inMoment } from '../../core/moment.ts'
 import { Deadline, type TimingWheel } from '../../core/timing-wheel.ts'
 import { ErrorCode } from '../http2/error-code.ts'
 import type { SessionContext } from '../http2/http2-session.ts'
@@ -14,6 +15,8 @@ export interface Http2HostOwner {
   readonly timeouts: { connectMs: number; firstByteMs: number; answerIdleMs: number; hostIdleMs: number }
   /** There may be room for more requests, on this connection or (it takes no more) on none. */
   roomChanged(host: Http2Host): void
+  /** The host takes no requests at all on this connection. */
+  turnedAway(host: Http2Host): void
   hostGone(host: Http2Host): void
   /** Something threw that should not have. The connection ends. */
   failed(error: unknown): void
@@ -48,7 +51,7 @@ export class Http2Host implements FrameTransport {
     this.#deadline = new HostDeadline(this)
     this.session = new ClientSession(context, this, headBytesMax)
     owner.wheel.set(this.#deadline, owner.timeouts.connectMs)
-    socket.on('data', (chunk: Buffer) => this.#receive(chunk))
+    socket.on('data', (chunk: Buffer) => inMoment(Http2Host.#received, this, chunk.length, chunk))
     socket.on('end', () => this.#gone())
     socket.on('close', () => this.#gone())
     // 'close' follows and says all that matters.
@@ -63,11 +66,6 @@ export class Http2Host implements FrameTransport {
   /** The same, once the host has told how many it takes. */
   get roomSoon(): number {
     return this.#takes(hostStreamsMax) - this.open
-  }
-
-  /** The host has told that it takes no requests at all. */
-  get useless(): boolean {
-    return this.session.peer.known && this.session.peer.streamsMax === 0 && this.open === 0
   }
 
   get silent(): boolean {
@@ -149,6 +147,10 @@ export class Http2Host implements FrameTransport {
     return session.peer.known ? Math.min(hostStreamsMax, session.peer.streamsMax) : unknown
   }
 
+  static #received(this: void, host: Http2Host, _count: number, chunk: Buffer): void {
+    host.#receive(chunk)
+  }
+
   #receive(chunk: Buffer): void {
     this.reads++
     try {
@@ -157,7 +159,8 @@ export class Http2Host implements FrameTransport {
       if (this.#settled || !this.session.peer.known) return
       this.#settled = true
       if (this.open === 0) this.#rest()
-      this.owner.roomChanged(this)
+      if (this.session.peer.streamsMax === 0 && this.open === 0) this.owner.turnedAway(this)
+      else this.owner.roomChanged(this)
     } catch (error) {
       this.onFault(error)
     }

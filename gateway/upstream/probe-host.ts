@@ -1,6 +1,6 @@
 import type { Clock } from '../../core/clock.ts'
 import { releaseBlock, takeBlock } from '../http1/field-block.ts'
-import type { HostPools } from './host-pool.ts'
+import type { HostPools } from './host-pools.ts'
 import type { AnswerSink, HostRequest } from './host-stream.ts'
 
 /** True when `GET path` on the host is answered with 2xx in time. Never rejects. */

@@ -43,6 +43,8 @@ export class TlsDial extends Deadline {
     else {
       const raw = net.connect({ host, port, noDelay: true, keepAlive: true })
       this.#socket = this.#watch(raw)
+      // Once TLS runs over it, that tells of errors; this socket's own must not go unheard either.
+      raw.on('error', () => {})
       raw.once('connect', () => {
         if (this.#over) return
         raw.write(preface)
@@ -65,7 +67,7 @@ export class TlsDial extends Deadline {
     this.#socket.destroy()
   }
 
-  #connectTls(options: tls.ConnectionOptions): TLSSocket {
+  #connectTls(options: tls.ConnectionOptions & Pick<net.TcpNetConnectOpts, 'noDelay' | 'keepAlive'>): TLSSocket {
     const { address, memory, secureContext, protocols } = this.#options
     const named = net.isIP(address.host) === 0 ? { servername: address.host } : {}
     const session = memory.ticket === undefined ? {} : { session: memory.ticket }

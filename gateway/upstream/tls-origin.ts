@@ -1,5 +1,6 @@
 import type { TLSSocket } from 'node:tls'
 import type { TimingWheel } from '../../core/timing-wheel.ts'
+import { ErrorCode } from '../http2/error-code.ts'
 import { type HostAddress, serveHttp1 } from './connect-host.ts'
 import type { ConnectionNeeds, HostPool } from './host-pool.ts'
 import type { AnswerSink, HostFailure, HostStream } from './host-stream.ts'
@@ -78,7 +79,7 @@ export class TlsOrigin implements DialOwner, Http2HostOwner, WaitingRoom {
   }
 
   close(): void {
-    for (const host of [...this.#hosts]) if (host.open === 0) host.close(0)
+    for (const host of [...this.#hosts]) if (host.open === 0) host.close(ErrorCode.none)
   }
 
   destroy(): void {
@@ -125,12 +126,17 @@ export class TlsOrigin implements DialOwner, Http2HostOwner, WaitingRoom {
   roomChanged(host: Http2Host): void {
     if (this.#closed) return
     if (host.session.peer.known) this.#memory.streamsMax = host.session.peer.streamsMax
-    if (host.useless) return void this.#turnAway(host)
     while (this.#waiting.size > 0 && host.room > 0) {
       const stream = this.#next() as WaitingStream
       stream.use(host.take(stream.sink))
     }
     this.#dialMore()
+  }
+
+  turnedAway(host: Http2Host): void {
+    host.close(ErrorCode.none)
+    const what = 'takes no requests on its connections'
+    this.#failWaiting({ kind: 'unreachable', what, refused: true, stale: false, declined: true })
   }
 
   hostGone(host: Http2Host): void {
@@ -215,16 +221,5 @@ export class TlsOrigin implements DialOwner, Http2HostOwner, WaitingRoom {
     for (let left = this.#expected; left > 0 && this.#waiting.size > 0; left--)
       failed.push(this.#next() as WaitingStream)
     for (const stream of failed) stream.fail(failure)
-  }
-
-  #turnAway(host: Http2Host): void {
-    host.close(0)
-    this.#failWaiting({
-      kind: 'unreachable',
-      what: 'takes no requests on its connections',
-      refused: true,
-      stale: false,
-      declined: true,
-    })
   }
 }

@@ -167,10 +167,11 @@ export class Rig implements AsyncDisposable {
       if (!request?.complete) return
       held = Buffer.alloc(0)
       told = 0
-      taken = end === 'upgraded'
       if (isSentinel) return void socket.write(sentinelAnswer)
       this.#hostRequests.push(request)
       const { behaviour } = this
+      // A WebSocket: the rest is the behaviour's own.
+      taken = end === 'upgraded' && typeof behaviour === 'function'
       if (typeof behaviour === 'function') return behaviour(socket, request)
       socket.write(typeof behaviour === 'string' ? Buffer.from(behaviour, 'latin1') : behaviour)
       if (this.hostCloses) socket.end()

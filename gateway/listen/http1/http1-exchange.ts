@@ -84,9 +84,8 @@ export class Http1Exchange extends Exchange {
   clientGone(): void {
     if (this.over) return
     const sink = this.#sink
-    this.#over(this.answered ? 'cut' : 'gone', false)
+    this.#break()
     sink.onClientGone()
-    this.#connection.destroy()
   }
 
   clientDrained(): void {
@@ -98,8 +97,8 @@ export class Http1Exchange extends Exchange {
   /** The deadline passed: the client is too slow with its body, or nothing moved for too long. */
   expired(): void {
     if (!this.#bodyEnded && !this.answered) return void this.#refuse(new RequestTimeoutError())
-    if (this.#tunnel) return void this.clientGone()
-    this.cut()
+    // Whoever answers has to hear of it, or the host would go on with an answer that nobody gets.
+    this.clientGone()
   }
 
   // --- the request's body
@@ -214,19 +213,24 @@ export class Http1Exchange extends Exchange {
     at = fields.writeKept(out, at)
     for (let i = 0; i < extra.length; i++) at = (extra[i] as FieldBlock).writeKept(out, at)
     this.#connection.sendScratch(putBytes(out, at, lineEnd))
+    this.#connection.context.wheel.set(this.#connection, this.#idleMs())
     this.#feed()
   }
 
   cut(): void {
-    if (this.over) return
+    if (!this.over) this.#break()
+  }
+
+  // --- inside
+
+  /** Ends the exchange in the middle. */
+  #break(): void {
     const hidden = this.#answerLeft === -2 && this.#headSent
     this.#over(this.answered ? 'cut' : 'gone', false)
     // A body that ends with its connection looks whole whenever that closes cleanly, so it must not.
     if (hidden && !this.client.secure) this.#connection.socket.resetAndDestroy()
     this.#connection.destroy()
   }
-
-  // --- inside
 
   #counted(bytes: Buffer, start: number, end: number): void {
     const next = Math.min(end, start + this.#bodyLeft)

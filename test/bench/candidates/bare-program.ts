@@ -24,7 +24,7 @@ import { canReadInto } from '../../../gateway/listen/read-into.ts'
 import { SocketClient } from '../../../gateway/listen/socket-client.ts'
 import { createTlsListener } from '../../../gateway/listen/tls/tls-listener.ts'
 import { gatewayMetrics } from '../../../gateway/metrics.ts'
-import { HostPools } from '../../../gateway/upstream/host-pool.ts'
+import { HostPools } from '../../../gateway/upstream/host-pools.ts'
 import type { AnswerSink, HostAnswer, HostRequest, HostStream } from '../../../gateway/upstream/host-stream.ts'
 import { programHash } from '../content.ts'
 import type { GatewaySetup } from '../gateway-program.ts'
@@ -118,7 +118,7 @@ class Relay implements RequestSink, AnswerSink {
 }
 
 await canReadInto()
-const connections = new Connections(systemClock)
+const connections = new Connections(systemClock, { set() {} })
 const handle = (exchange: Exchange): void => void new Relay(exchange)
 const owner = { ended() {} }
 const page = { status: 400, fields: [], body: '' }

@@ -58,7 +58,7 @@ export function pass(pieces: readonly Buffer[], answer: readonly Buffer[], answe
     clock,
     wheel,
     owner: { ended() {} },
-    connections: new Connections(clock),
+    connections: new Connections(clock, { set() {} }),
     handle: (exchange) => new Relay(exchange, answer, answerEnds, passage).begin(),
     refuse: (error) => errorPage(error, { accept: undefined }),
   }
