@@ -87,6 +87,29 @@ export class LookupTimeoutError extends AppError {
   }
 }
 
+/** The hosts of a program could not be found out in time; safe to try again. */
+export class HostListTimeoutError extends AppError {
+  readonly code = 'GATEWAY_HOST_LIST_TIMEOUT'
+  readonly fault = 'upstream'
+  override readonly status = 503
+  constructor(itemHash: string, timeoutMs: number) {
+    super(`The hosts of ${itemHash} were not found out within ${timeoutMs} ms.`, {
+      hint: 'Try again in a few seconds.',
+    })
+  }
+}
+
+/** A block of a static site did not come in time; safe to try again. */
+export class BlockTimeoutError extends AppError {
+  readonly code = 'GATEWAY_BLOCK_TIMEOUT'
+  readonly fault = 'upstream'
+  override readonly status = 504
+  constructor(cid: string, timeoutMs: number) {
+    const hint = 'Try again in a few seconds; if it stays so, no storage node has this block.'
+    super(`The block ${cid} did not come within ${timeoutMs} ms.`, { hint })
+  }
+}
+
 /** The client, or everybody together at one site, sends more requests than the limit. */
 export class TooManyRequestsError extends AppError {
   readonly code = 'GATEWAY_TOO_MANY_REQUESTS'

@@ -243,10 +243,13 @@ function countedBy(metrics: GatewayMetrics, clock: Clock): Pick<ListenContext, '
   }
 }
 
+/** Connections that the kernel keeps ready while the process is busy; it takes at most net.core.somaxconn of them. */
+const backlog = 4_096
+
 function listen(server: Server, where: { host: string; port: number; reusePort: boolean }): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once('error', reject)
-    server.listen(where, () => {
+    server.listen({ ...where, backlog }, () => {
       server.off('error', reject)
       resolve((server.address() as AddressInfo).port)
     })

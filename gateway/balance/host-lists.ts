@@ -1,8 +1,10 @@
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../../core/clock.ts'
 import { AppError } from '../../core/errors.ts'
+import { inTime } from '../../core/in-time.ts'
 import type { Log } from '../../core/log.ts'
 import { SingleFlight } from '../../core/single-flight.ts'
+import { HostListTimeoutError } from '../errors.ts'
 import type { GatewayMetrics } from '../metrics.ts'
 import type { HostCandidate, HostSource } from '../ports.ts'
 import { hostProbe } from './active-checks.ts'
@@ -65,9 +67,8 @@ export class HostLists {
 
   async #renew(key: string, program: ProgramHosts): Promise<ProgramHosts> {
     const { clock, hosts, health } = this.#ports
-    const abort = new AbortController()
-    using _timer = clock.schedule(listTimeoutMs, () => abort.abort())
-    const listed = await hosts.hosts(program.itemHash, abort.signal)
+    const late = () => new HostListTimeoutError(program.itemHash, listTimeoutMs)
+    const listed = await inTime(clock, listTimeoutMs, late, (signal) => hosts.hosts(program.itemHash, signal))
     const nowMs = clock.monotonicMs()
     this.#believe(program, listed, nowMs)
     this.#seat(program, nowMs)

@@ -44,6 +44,17 @@ export function forwardedLines(who: Requester): Buffer {
   )
 }
 
+/**
+ * Address of the client for a choice that is to be the same for it each time: of the connection, or, where that is a trusted proxy's, the one
+ * that the proxy saw, which it wrote last.
+ */
+export function clientAddress(address: string, trusted: boolean, fields: FieldBlock): string {
+  const told = trusted ? lastValue(fields, Field.xForwardedFor) : undefined
+  if (told === undefined) return address
+  const last = told.slice(told.lastIndexOf(',') + 1).trim()
+  return parseAddress(last, groups) === 0 ? address : formatAddress(groups)
+}
+
 interface Told {
   forChain: string
   forwarded: string

@@ -143,7 +143,7 @@ export class FieldBlock {
 
 const empty = Buffer.alloc(0)
 const pool: FieldBlock[] = []
-/** Blocks kept for reuse: 2.6 KiB each, so at most 2.6 MiB. */
+/** Blocks kept for reuse: 4.5 KiB each, so at most 4.5 MiB. */
 const pooledMax = 1_024
 
 /** An empty block. Give it back with `releaseBlock`, once. */

@@ -3,17 +3,17 @@ import assert from 'node:assert/strict'
 import type { Socket } from 'node:net'
 import net from 'node:net'
 import { describe, test } from 'node:test'
-import { MemoryBudget } from '../guard/memory-budget.ts'
 import { FakeClock } from '../../core/clock.ts'
 import { createMetrics } from '../../core/metrics.ts'
 import { TimingWheel } from '../../core/timing-wheel.ts'
 import { gatewayConfigSchema } from '../config.ts'
 import { ClientLimits } from '../guard/client-limits.ts'
+import { MemoryBudget } from '../guard/memory-budget.ts'
 import { Door } from '../listen/door.ts'
 import { settingsOf } from '../listen/listen-context.ts'
 import { gatewayMetrics } from '../metrics.ts'
 import { ask, connectTls } from '../testing/client.ts'
-import { connectPlain, type Conversation, converse } from '../testing/conversation.ts'
+import { type Conversation, connectPlain, converse } from '../testing/conversation.ts'
 import { startFakeHost, startRawHost } from '../testing/fake-host.ts'
 import { startTestGateway } from '../testing/test-gateway.ts'
 import { startTimedGateway } from '../testing/timed-gateway.ts'
@@ -95,7 +95,9 @@ describe('connections', () => {
     const ports = { settings: settingsOf(config), wheel, clock, memory, clients: new ClientLimits(config.clients) }
     const door = new Door({ ...ports, metrics: gatewayMetrics(createMetrics()) })
     const entered: Socket[] = []
-    const server = net.createServer((raw) => door.enter(raw, () => void entered.push(raw.on('error', () => {}).resume())))
+    const server = net.createServer((raw) =>
+      door.enter(raw, () => void entered.push(raw.on('error', () => {}).resume())),
+    )
     await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve))
     const { port } = server.address() as net.AddressInfo
     const clients = []

@@ -7,8 +7,8 @@ import { Worker } from 'node:worker_threads'
 import { systemClock } from '../../core/clock.ts'
 import { TimingWheel } from '../../core/timing-wheel.ts'
 import { gatewayConfigSchema } from '../config.ts'
-import { settingsOf } from '../listen/listen-context.ts'
 import { takeBlock } from '../http1/field-block.ts'
+import { settingsOf } from '../listen/listen-context.ts'
 import { ask } from '../testing/client.ts'
 import { connectPlain, converse } from '../testing/conversation.ts'
 import { startFakeHost, startRawHost } from '../testing/fake-host.ts'
@@ -103,7 +103,10 @@ test('a host that does not take the connection is given up after connectMs', asy
   try {
     // Two fill the queue of the kernel; whoever comes now hears nothing.
     for (let i = 0; i < 2; i++) fillers.push(await connectPlain(stuck.port))
-    await using gateway = await startTestGateway({ ...plainSites, timeouts: { connectMs: 300, firstByteMs: 86_400_000 } })
+    await using gateway = await startTestGateway({
+      ...plainSites,
+      timeouts: { connectMs: 300, firstByteMs: 86_400_000 },
+    })
     gateway.hosts.add('stuck', `http://127.0.0.1:${stuck.port}`)
     const answer = await get(gateway.httpPort)
     assert.equal(answer.status, 504)
@@ -246,7 +249,9 @@ for (const [count, status] of [
 ] as const) {
   test(`an answer of ${count} fields is ${status}`, async () => {
     const fields = 'A: b\r\n'.repeat(count - 1)
-    await using host = await startRawHost((socket) => void socket.end(`HTTP/1.1 200 OK\r\n${fields}Content-Length: 0\r\n\r\n`))
+    await using host = await startRawHost(
+      (socket) => void socket.end(`HTTP/1.1 200 OK\r\n${fields}Content-Length: 0\r\n\r\n`),
+    )
     await using gateway = await startTestGateway(plainSites)
     gateway.hosts.add('one', host.origin)
     assert.equal((await get(gateway.httpPort)).status, status)

@@ -1,5 +1,6 @@
 import type { Clock } from '../../core/clock.ts'
 import { AppError } from '../../core/errors.ts'
+import { inTime } from '../../core/in-time.ts'
 import { SingleFlight } from '../../core/single-flight.ts'
 import type { GatewayConfig } from '../config.ts'
 import { LookupTimeoutError, OverloadedError } from '../errors.ts'
@@ -99,14 +100,11 @@ export class Routes {
     const { lookupsMax } = this.#config.limits
     if (this.#lookups >= lookupsMax) throw new OverloadedError('name lookups', lookupsMax)
     const { lookupMs } = this.#config.timeouts
-    const late = new LookupTimeoutError(host, lookupMs)
-    const abort = new AbortController()
-    using _timer = this.#ports.clock.schedule(lookupMs, () => abort.abort(late))
-    // A source that does not heed the signal must not hold the request.
-    const tooLate = new Promise<never>((_, reject) => abort.signal.addEventListener('abort', () => reject(late)))
+    const late = () => new LookupTimeoutError(host, lookupMs)
     this.#lookups++
     try {
-      return await Promise.race([this.#ports.names.resolve(host, abort.signal), tooLate])
+      const { clock, names } = this.#ports
+      return await inTime(clock, lookupMs, late, (signal) => names.resolve(host, signal))
     } finally {
       this.#lookups--
     }

@@ -7,6 +7,7 @@ import type { AnswerHead, Exchange, RequestSink } from '../forward/exchange.ts'
 import { isIdempotent, mayTryAnother } from '../forward/retry-rule.ts'
 import { applyAnswerPolicy } from '../guard/answer-policy.ts'
 import type { SiteOptions } from '../guard/config.ts'
+import { clientAddress } from '../guard/forwarded.ts'
 import type { SiteRate } from '../guard/site-rates.ts'
 import { dropNominated } from '../http1/connection-options.ts'
 import type { FieldBlock } from '../http1/field-block.ts'
@@ -66,6 +67,7 @@ export class ProgramExchange implements RequestSink, HostRequest, AnswerFeeder {
   #fullMs: number | undefined = undefined
   #relaying = false
   #shaped: ShapedAnswer | undefined = undefined
+  #sawStale = false
   #tunnel = false
   #tunnelBytes = 0
 
@@ -105,12 +107,13 @@ export class ProgramExchange implements RequestSink, HostRequest, AnswerFeeder {
     ports.balancer.budget.countRequest()
     exchange.listen(this)
     if (bodyBytes === 0) return void this.#attempt()
-    const whole = exchange.takeWholeBody()
+    const { replayBytesMax } = ports.settings.config.limits
+    const whole = bodyBytes <= replayBytesMax ? exchange.takeWholeBody() : undefined
     if (whole) {
       this.#body = keepBody(whole)
       return void this.#attempt()
     }
-    if (bodyBytes > 0 && bodyBytes <= ports.settings.config.limits.replayBytesMax) {
+    if (bodyBytes > 0 && bodyBytes <= replayBytesMax) {
       // Small bodies are kept, so that a host that is full or gone does not lose them.
       this.#parts = []
       return void exchange.readBody(this)
@@ -246,8 +249,10 @@ export class ProgramExchange implements RequestSink, HostRequest, AnswerFeeder {
       return this.#end()
     }
     metrics.attemptCells[failed.kind === 'full' ? 'full' : 'failed'].add()
-    // A connection that had died while it was idle says nothing of the host, so the same one may be asked again.
-    if (!failed.stale) this.#tried.push(attempt.lease.id)
+    // A connection that had died while it was idle says nothing of the host, so the same one may be asked again; but only once: when a host
+    // goes away, all its connections are dead, and trying them one by one would use up the attempts.
+    if (!failed.stale || this.#sawStale) this.#tried.push(attempt.lease.id)
+    this.#sawStale ||= failed.stale
     if (failed.error) this.#failure = failed.error
     if (failed.fullMs !== undefined) this.#fullMs = Math.min(this.#fullMs ?? failed.fullMs, failed.fullMs)
     if (this.#leaves(attempt)) return
@@ -261,7 +266,7 @@ export class ProgramExchange implements RequestSink, HostRequest, AnswerFeeder {
   #attempt(): void {
     const { balancer, pools, settings } = this.ports
     this.#attempts++
-    const affinityKey = this.#options.affinity === 'address' ? this.exchange.client.remoteAddress : undefined
+    const affinityKey = this.#options.affinity === 'address' ? this.#clientAddress() : undefined
     const lease = balancer.take(this.#program as ProgramHosts, { tried: this.#tried, affinityKey })
     if (!lease) return void this.#giveUp()
     const attempt = new ProgramAttempt(this, lease)
@@ -277,6 +282,11 @@ export class ProgramExchange implements RequestSink, HostRequest, AnswerFeeder {
     const ready = stream.send(this, this.#body, !this.#streaming)
     if (ready && this.#streaming) this.hostReady()
     if (this.#options.hedge && this.method === 'GET' && this.bodyBytes === 0 && !this.upgrade) this.#planHedge()
+  }
+
+  #clientAddress(): string {
+    const { remoteAddress, trusted } = this.exchange.client
+    return clientAddress(remoteAddress, trusted, this.fields)
   }
 
   /** When the answer takes longer than nearly all others do, a second host is asked, and the first to answer wins. */

@@ -1,9 +1,10 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { CID } from 'multiformats/cid'
 import type { Clock } from '../../core/clock.ts'
+import { inTime } from '../../core/in-time.ts'
 import { SingleFlight } from '../../core/single-flight.ts'
 import type { GatewayConfig } from '../config.ts'
-import { LookupTimeoutError, TamperedBlockError, UnsupportedBlockError } from '../errors.ts'
+import { BlockTimeoutError, TamperedBlockError, UnsupportedBlockError } from '../errors.ts'
 import type { GatewayMetrics } from '../metrics.ts'
 import type { BlockSource } from '../ports.ts'
 import { createBytesCache, type RecentCache } from '../recent-cache.ts'
@@ -37,7 +38,7 @@ export class VerifiedBlocks {
     this.#cache = createBytesCache(config.cacheBytesMax)
   }
 
-  /** @throws TamperedBlockError, UnsupportedBlockError, or what the block source throws */
+  /** @throws TamperedBlockError, UnsupportedBlockError, BlockTimeoutError, or what the block source throws */
   async get(cid: CID): Promise<Uint8Array> {
     if (cid.code !== dagPbCode && cid.code !== rawCode)
       throw new UnsupportedBlockError(String(cid), 'only UnixFS (dag-pb) and raw blocks are read')
@@ -53,16 +54,21 @@ export class VerifiedBlocks {
   }
 
   async #fetch(cid: CID, key: string): Promise<Uint8Array> {
-    const { blockMs, blockBytesMax } = this.#config
-    const abort = new AbortController()
-    using _timer = this.#ports.clock.schedule(blockMs, () => abort.abort(new LookupTimeoutError(key, blockMs)))
-    const block = await this.#ports.blocks.block(key, abort.signal)
+    const { blockBytesMax } = this.#config
+    const block = await this.#ask(key)
     const wrong = block.length > blockBytesMax || !hasHash(block, cid.multihash.digest)
     this.#ports.metrics.blocks.add({ source: 'network', outcome: wrong ? 'refused' : 'verified' })
     if (block.length > blockBytesMax) throw new UnsupportedBlockError(key, `it has more than ${blockBytesMax} bytes`)
     if (wrong) throw new TamperedBlockError(key)
     this.#cache.set(key, block)
     return block
+  }
+
+  #ask(key: string): Promise<Uint8Array> {
+    const { blockMs } = this.#config
+    const { clock, blocks } = this.#ports
+    const late = () => new BlockTimeoutError(key, blockMs)
+    return inTime(clock, blockMs, late, (signal) => blocks.block(key, signal))
   }
 }
 

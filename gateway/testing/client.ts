@@ -24,7 +24,13 @@ export interface ClientAnswer {
 }
 
 /** Sends one request as a client on the same machine would, and reads the whole answer. Rejects when the answer is cut. */
-export function ask(options: ClientRequest): Promise<ClientAnswer> {
+export async function ask(options: ClientRequest): Promise<ClientAnswer> {
+  const answer = await askBytes(options)
+  return { ...answer, body: answer.body.toString() }
+}
+
+/** The same, for a body that is no text. */
+export function askBytes(options: ClientRequest): Promise<Omit<ClientAnswer, 'body'> & { body: Buffer }> {
   return new Promise((resolve, reject) => {
     const { port, host, path = '/', method = 'GET', headers = {}, plain = false } = options
     const given = Array.isArray(headers) ? ['Host', host, ...headers] : { Host: host, ...headers }
@@ -39,7 +45,7 @@ export function ask(options: ClientRequest): Promise<ClientAnswer> {
       response.on('error', reject)
       response.on('end', () => {
         const { statusCode = 0, headers, rawHeaders, trailers } = response
-        resolve({ status: statusCode, headers, rawHeaders, trailers, body: Buffer.concat(parts).toString() })
+        resolve({ status: statusCode, headers, rawHeaders, trailers, body: Buffer.concat(parts) })
       })
     })
     request.end(options.body)

@@ -28,8 +28,10 @@ export function connectHttp2(
   session: http2.ClientSessionOptions = {},
 ): Promise<ClientHttp2Session & AsyncDisposable> {
   return new Promise((resolve, reject) => {
-    const socket = { port, host: '127.0.0.1', servername, rejectUnauthorized: false, ALPNProtocols: ['h2'], ...options }
-    const client = http2.connect(`https://${servername}`, { ...session, createConnection: () => tls.connect(socket) })
+    const where = { port, host: '127.0.0.1', servername, rejectUnauthorized: false, ALPNProtocols: ['h2'] }
+    // The session itself is silent when its socket is refused after the handshake.
+    const socket = tls.connect({ ...where, ...options }).once('error', reject)
+    const client = http2.connect(`https://${servername}`, { ...session, createConnection: () => socket })
     client.once('error', reject)
     client.once('close', () => reject(new Error('the connection was closed')))
     client.once('remoteSettings', () => {

@@ -18,7 +18,7 @@ export async function startTimedGateway(config: Record<string, object> = {}): Pr
     clock,
     async [Symbol.asyncDispose]() {
       let over = false
-      const stopped = stop.call(gateway).finally(() => {
+      const stopped = Promise.resolve(stop.call(gateway)).finally(() => {
         over = true
       })
       while (!over) await clock.advance(50)

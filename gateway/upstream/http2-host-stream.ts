@@ -257,7 +257,7 @@ export class Http2HostStream extends Deadline implements HostStream, StreamHandl
 
   #failureOf(code: number): HostFailure {
     const { goawayCode, session, answered, reads } = this.#host
-    const when = this.#begun ? ' in the middle of its answer' : ' before it answered'
+    const when = this.#stream.headReceived ? ' in the middle of its answer' : ' before it answered'
     if (session.closed) {
       const stale = answered > 0 && reads === this.#readsBefore
       return { kind: 'unreachable', what: `closed the connection${when}`, refused: false, stale }
@@ -265,7 +265,7 @@ export class Http2HostStream extends Deadline implements HostStream, StreamHandl
     if (code === ErrorCode.settingsTimeout && session.closing)
       return { kind: 'timeout', what: 'accept the connection', refused: false, stale: false }
     if (session.closing || session.wasReset(this.#stream.id)) return this.#invalid()
-    if (code !== ErrorCode.refusedStream || this.#begun)
+    if (code !== ErrorCode.refusedStream || this.#stream.headReceived)
       return { kind: 'unreachable', what: `gave up the request${when} (error ${code})`, refused: false, stale: false }
     // The host has not looked at it. One that ends its connections now and then is as well as before.
     const stale = goawayCode === ErrorCode.none && answered > 0

@@ -2,9 +2,13 @@ import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import { blockOf } from '../http1/field-block.ts'
+import { poison } from '../http1/message-socket.ts'
 import { startHttp2Host } from '../testing/http2-host.ts'
 import { until } from '../testing/until.ts'
 import { AnswerRecorder, hostRequest, send, testPools } from './testing/host-client.ts'
+
+// Memory is overwritten as soon as it counts as free: whoever still reads it shows.
+poison.on = true
 
 test('a request goes out with its public name, its own fields in lower case, and nothing of the connection', async () => {
   await using host = await startHttp2Host((stream) => {
@@ -12,24 +16,30 @@ test('a request goes out with its public name, its own fields in lower case, and
     stream.end()
   })
   using pools = testPools()
-  const fields = blockOf(['Host', 'other.test', 'X-One', '1', 'TE', 'trailers', 'Connection', 'X-Two', 'Cookie', 'a=1; b=2'])
-  for (let i = 0; i < fields.count; i++) if (fields.isNamed(i, 'x-one') || fields.isNamed(i, 'cookie')) continue
+  const fields = blockOf([
+    'Host',
+    'other.test',
+    'X-One',
+    '1',
+    'TE',
+    'trailers',
+    'Connection',
+    'X-Two',
+    'Cookie',
+    'a=1; b=2',
+  ])
   const request = hostRequest('/vm/x/path?q=1', { fields, method: 'DELETE' })
   await send(pools, host.origin, request).ended()
-  assert.deepEqual(
-    { ...host.seen[0] },
-    {
-      ':method': 'DELETE',
-      ':scheme': 'https',
-      ':authority': 'app.test',
-      ':path': '/vm/x/path?q=1',
-      'x-one': '1',
-      cookie: 'a=1; b=2',
-      te: 'trailers',
-      'x-request-id': '0123456789abcdef',
-      [Symbol.for('nodejs.http2.sensitiveHeaders')]: (host.seen[0] as never)[Symbol.for('nodejs.http2.sensitiveHeaders')],
-    },
-  )
+  assert.deepEqual(Object.fromEntries(Object.entries(host.seen[0] ?? {})), {
+    ':method': 'DELETE',
+    ':scheme': 'https',
+    ':authority': 'app.test',
+    ':path': '/vm/x/path?q=1',
+    'x-one': '1',
+    cookie: 'a=1; b=2',
+    te: 'trailers',
+    'x-request-id': '0123456789abcdef',
+  })
 })
 
 test('a request without a wish for trailers carries no te; one of gRPC always does', async () => {
@@ -39,7 +49,11 @@ test('a request without a wish for trailers carries no te; one of gRPC always do
   })
   using pools = testPools()
   await send(pools, host.origin, hostRequest('/')).ended()
-  await send(pools, host.origin, hostRequest('/', { fields: blockOf(['Content-Type', 'application/grpc+proto']) })).ended()
+  await send(
+    pools,
+    host.origin,
+    hostRequest('/', { fields: blockOf(['Content-Type', 'application/grpc+proto']) }),
+  ).ended()
   await send(pools, host.origin, hostRequest('/', { fields: blockOf(['TE', 'gzip;q=0.5, Trailers']) })).ended()
   await send(pools, host.origin, hostRequest('/', { fields: blockOf(['TE', 'gzip']) })).ended()
   assert.deepEqual(
@@ -134,9 +148,14 @@ test('a body of 1 MiB arrives unchanged both ways, with the windows of HTTP/2 in
   const body = randomBytes(1_048_576)
   const hash = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex')
   const fields = () => blockOf(['Content-Length', String(body.length)])
-  const whole = send(pools, host.origin, hostRequest('/', { method: 'POST', fields: fields(), bodyBytes: body.length }), {
-    body,
-  })
+  const whole = send(
+    pools,
+    host.origin,
+    hostRequest('/', { method: 'POST', fields: fields(), bodyBytes: body.length }),
+    {
+      body,
+    },
+  )
   assert.equal(hash((await whole.ended()).body), hash(body))
 
   const inParts = send(
@@ -181,16 +200,13 @@ test('trailers of a request reach the host', async () => {
 
 test('a reader that stops holds up its own answer only, and gets all of it later', async () => {
   const large = randomBytes(2_000_000)
-  let written = 0
-  await using host = await startHttp2Host((stream, headers) => {
-    stream.respond({ ':status': 200 })
-    if (headers[':path'] !== '/large') return void stream.end('small')
-    stream.on('close', () => {
-      written = -1
-    })
-    stream.end(large)
-    written = large.length
-  })
+  await using host = await startHttp2Host(
+    (stream, headers) => {
+      stream.respond({ ':status': 200 })
+      stream.end(headers[':path'] === '/large' ? large : 'small')
+    },
+    { maxSessionMemory: 100 },
+  )
   using pools = testPools()
   await send(pools, host.origin, hostRequest('/')).ended()
   const slow: AnswerRecorder[] = []
@@ -204,7 +220,8 @@ test('a reader that stops holds up its own answer only, and gets all of it later
     slow.push(sink)
   }
   for (const sink of slow) await sink.until(() => sink.status === 200)
-  for (let i = 0; i < 20; i++) assert.equal((await send(pools, host.origin, hostRequest('/')).ended()).body.toString(), 'small')
+  for (let i = 0; i < 20; i++)
+    assert.equal((await send(pools, host.origin, hostRequest('/')).ended()).body.toString(), 'small')
   for (const sink of slow) {
     assert.equal(sink.over, false)
     assert.ok(sink.body.length < 20_000, `it got ${sink.body.length} bytes though it had said stop`)
@@ -212,7 +229,6 @@ test('a reader that stops holds up its own answer only, and gets all of it later
   }
   for (const sink of slow) assert.ok((await sink.ended()).body.equals(large))
   assert.equal(host.connections.h2, 1)
-  assert.ok(written !== 0)
 })
 
 test('an answer that stops after each part is complete in the end', async () => {

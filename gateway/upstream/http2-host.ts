@@ -1,6 +1,7 @@
 import type { TLSSocket } from 'node:tls'
 import { inMoment } from '../../core/moment.ts'
 import { Deadline, type TimingWheel } from '../../core/timing-wheel.ts'
+import { sendPing } from '../http2/control-frames.ts'
 import { ErrorCode } from '../http2/error-code.ts'
 import type { SessionContext } from '../http2/http2-session.ts'
 import type { FrameTransport } from '../http2/output-buffer.ts'
@@ -9,14 +10,17 @@ import type { AnswerSink } from './host-stream.ts'
 import { Http2HostStream } from './http2-host-stream.ts'
 import { hostStreamsMax, streamsBeforeSettings } from './http2-limits.ts'
 
+/** A connection on which nothing has come for this long is asked for a sign of life with the next request. */
+const quietMs = 10_000
+
 /** Whoever keeps the HTTP/2 connections to an origin. */
 export interface Http2HostOwner {
   readonly wheel: TimingWheel
   readonly timeouts: { connectMs: number; firstByteMs: number; answerIdleMs: number; hostIdleMs: number }
+  /** How many exchanges a connection probably takes at a time. */
+  readonly expectedStreams: number
   /** There may be room for more requests, on this connection or (it takes no more) on none. */
   roomChanged(host: Http2Host): void
-  /** The host takes no requests at all on this connection. */
-  turnedAway(host: Http2Host): void
   hostGone(host: Http2Host): void
   /** Something threw that should not have. The connection ends. */
   failed(error: unknown): void
@@ -40,6 +44,10 @@ export class Http2Host implements FrameTransport {
   readonly #socket: TLSSocket
   readonly #deadline: HostDeadline
   #settled = false
+  /** When something was read last. */
+  #readMs: number
+  /** A PING is out, and nothing has been read since. */
+  #pinging = false
   #ending = false
   #over = false
   /** Nobody is to hear of what becomes of the exchanges. */
@@ -50,6 +58,7 @@ export class Http2Host implements FrameTransport {
     this.owner = owner
     this.#deadline = new HostDeadline(this)
     this.session = new ClientSession(context, this, headBytesMax)
+    this.#readMs = owner.wheel.nowMs
     owner.wheel.set(this.#deadline, owner.timeouts.connectMs)
     socket.on('data', (chunk: Buffer) => inMoment(Http2Host.#received, this, chunk.length, chunk))
     socket.on('end', () => this.#gone())
@@ -75,6 +84,7 @@ export class Http2Host implements FrameTransport {
   /** Takes a place for one exchange, whose `send` is to follow. */
   take(sink: AnswerSink): Http2HostStream {
     this.open++
+    if (this.#settled && !this.#pinging && this.owner.wheel.nowMs - this.#readMs >= quietMs) this.#ping()
     return new Http2HostStream(this, sink)
   }
 
@@ -115,11 +125,12 @@ export class Http2Host implements FrameTransport {
     }
   }
 
-  /** The deadline has passed: of the first SETTINGS, of the rest without exchanges, or of the last frame. */
+  /** The deadline has passed: of the first SETTINGS, of a PING, of the rest without exchanges, or of the last frame. */
   expire(): void {
     if (this.#ending) return void this.#gone()
     if (!this.session.peer.known) return void this.close(ErrorCode.settingsTimeout)
-    if (this.open === 0) this.close(ErrorCode.none)
+    if (this.#pinging) this.#gone()
+    else if (this.open === 0) this.close(ErrorCode.none)
   }
 
   // --- FrameTransport
@@ -144,7 +155,8 @@ export class Http2Host implements FrameTransport {
   #takes(unknown: number): number {
     const { session } = this
     if (this.goawayCode >= 0 || session.closing || session.closed || session.exhausted) return 0
-    return session.peer.known ? Math.min(hostStreamsMax, session.peer.streamsMax) : unknown
+    if (session.peer.known) return Math.min(hostStreamsMax, session.peer.streamsMax)
+    return Math.min(unknown, this.owner.expectedStreams)
   }
 
   static #received(this: void, host: Http2Host, _count: number, chunk: Buffer): void {
@@ -153,22 +165,37 @@ export class Http2Host implements FrameTransport {
 
   #receive(chunk: Buffer): void {
     this.reads++
+    this.#readMs = this.owner.wheel.nowMs
+    if (this.#pinging) this.#heard()
     try {
       this.session.receive(chunk)
       if (this.session.closing) return void this.#afterwards()
       if (this.#settled || !this.session.peer.known) return
       this.#settled = true
       if (this.open === 0) this.#rest()
-      if (this.session.peer.streamsMax === 0 && this.open === 0) this.owner.turnedAway(this)
-      else this.owner.roomChanged(this)
+      this.owner.roomChanged(this)
     } catch (error) {
       this.onFault(error)
     }
   }
 
+  /** Asks whether anybody is there: a connection that broke without a word would swallow request after request. */
+  #ping(): void {
+    this.#pinging = true
+    sendPing(this.session.output)
+    this.owner.wheel.set(this.#deadline, this.owner.timeouts.connectMs)
+  }
+
+  /** Whatever came, it shows that somebody is there. */
+  #heard(): void {
+    this.#pinging = false
+    this.owner.wheel.clear(this.#deadline)
+    if (this.open === 0) this.#rest()
+  }
+
   #rest(): void {
     if (this.goawayCode >= 0) this.close(ErrorCode.none)
-    else if (this.#settled) this.owner.wheel.set(this.#deadline, this.owner.timeouts.hostIdleMs)
+    else if (this.#settled && !this.#pinging) this.owner.wheel.set(this.#deadline, this.owner.timeouts.hostIdleMs)
   }
 
   /** The last frame is on its way: the host gets a moment to take it. */

@@ -45,6 +45,12 @@ export class TlsOrigin implements DialOwner, Http2HostOwner, WaitingRoom {
     return this.#pool.timeouts
   }
 
+  /** How many exchanges a new connection will probably take. While nobody knows, one is tried for many: a burst must not open hundreds. */
+  get expectedStreams(): number {
+    const { speaksHttp2, streamsMax } = this.#memory
+    return speaksHttp2 === false ? 1 : Math.max(1, Math.min(hostStreamsMax, streamsMax))
+  }
+
   /** Connections other than HTTP/1.1 ones: those in the making, too. */
   get connections(): number {
     return this.#hosts.length + this.#dials.size + this.#alone.size
@@ -133,12 +139,6 @@ export class TlsOrigin implements DialOwner, Http2HostOwner, WaitingRoom {
     this.#dialMore()
   }
 
-  turnedAway(host: Http2Host): void {
-    host.close(ErrorCode.none)
-    const what = 'takes no requests on its connections'
-    this.#failWaiting({ kind: 'unreachable', what, refused: true, stale: false, declined: true })
-  }
-
   hostGone(host: Http2Host): void {
     const at = this.#hosts.indexOf(host)
     if (at >= 0) this.#hosts.splice(at, 1)
@@ -152,18 +152,12 @@ export class TlsOrigin implements DialOwner, Http2HostOwner, WaitingRoom {
 
   // --- inside
 
-  /** How many exchanges a new connection will probably take. While nobody knows, one is tried for many: a burst must not open hundreds. */
-  get #expected(): number {
-    const { speaksHttp2, streamsMax } = this.#memory
-    return speaksHttp2 === false ? 1 : Math.max(1, Math.min(hostStreamsMax, streamsMax))
-  }
-
   /** Begins as many connections as those that wait will need. */
   #dialMore(): void {
     if (this.#closed || this.#waiting.size === 0) return
-    let places = this.#dials.size * this.#expected
+    let places = this.#dials.size * this.expectedStreams
     for (const host of this.#hosts) places += Math.max(0, host.roomSoon)
-    for (; places < this.#waiting.size && this.#pool.mayConnect; places += this.#expected)
+    for (; places < this.#waiting.size && this.#pool.mayConnect; places += this.expectedStreams)
       this.#dials.add(this.#dial(both, undefined))
   }
 
@@ -218,7 +212,7 @@ export class TlsOrigin implements DialOwner, Http2HostOwner, WaitingRoom {
   /** Fails those for whom the connection was meant. */
   #failWaiting(failure: HostFailure): void {
     const failed: WaitingStream[] = []
-    for (let left = this.#expected; left > 0 && this.#waiting.size > 0; left--)
+    for (let left = this.expectedStreams; left > 0 && this.#waiting.size > 0; left--)
       failed.push(this.#next() as WaitingStream)
     for (const stream of failed) stream.fail(failure)
   }

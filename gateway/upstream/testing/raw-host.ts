@@ -139,7 +139,8 @@ export async function startRawHttp2Host(
     connections,
     async first() {
       const endMs = performance.now() + 5_000
-      while (connections.length === 0 && performance.now() < endMs) await new Promise((resolve) => setTimeout(resolve, 5))
+      while (connections.length === 0 && performance.now() < endMs)
+        await new Promise((resolve) => setTimeout(resolve, 5))
       return connections[0] as RawHostConnection
     },
     async [Symbol.asyncDispose]() {

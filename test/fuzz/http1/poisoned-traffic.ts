@@ -37,8 +37,8 @@ export async function checkTraffic(input: Buffer): Promise<string> {
   poison.on = true
   try {
     const plans = Array.from({ length: 2 + pick.below(clientsMax - 1) }, () => planClient(pick))
-    const kinds = await Promise.all(plans.map((plan) => run(plan, gateway)))
-    return `traffic of ${[...new Set(kinds)].sort().join(', ')}`
+    await Promise.all(plans.map((plan) => run(plan, gateway)))
+    return 'traffic'
   } finally {
     poison.on = before
   }
@@ -70,6 +70,8 @@ async function open(): Promise<Place> {
       response.end(manner === 'chunks' ? undefined : body)
     })
   })
+  // A connection that the host closes while a POST is on its way to it would be a failure for the right reason.
+  host.server.keepAliveTimeout = 600_000
   const gateway = await startTestGateway({
     listen: { plainSites: true },
     clients: { requestsPerSecond: 0, handshakesPerSecond: 0 },
@@ -108,10 +110,9 @@ function planClient(pick: Picker): Plan {
   }
 }
 
-async function run(plan: Plan, gateway: TestGateway): Promise<string> {
+async function run(plan: Plan, gateway: TestGateway): Promise<void> {
   if (plan.protocol === 'h2') await runHttp2(plan, gateway.httpsPort)
   else await runHttp1(plan, gateway)
-  return `${plan.protocol}${plan.restMs > 0 ? ' slow' : ''}${plan.leavesAfter < Number.POSITIVE_INFINITY ? ' leaving' : ''}`
 }
 
 function pathOf({ owner }: Plan, { what, length, manner }: Plan['requests'][number]): string {
