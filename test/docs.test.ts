@@ -3,9 +3,12 @@ import assert from 'node:assert/strict'
 import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { roles } from '../cli/roles/roles.ts'
-import { loadConfig } from '../core/config.ts'
+import { describeConfig, loadConfig } from '../core/config.ts'
+import { createMetrics } from '../core/metrics.ts'
+import { fleetMetrics } from '../gateway/fleet/metrics.ts'
+import { gatewayMetrics } from '../gateway/metrics.ts'
 import { duplicateCodes, referencePages } from './reference-pages.ts'
 
 const root = new URL('..', import.meta.url).pathname
@@ -29,13 +32,59 @@ test('every link between our pages leads somewhere', () => {
   assert.deepEqual(broken, [])
 })
 
-test('the configuration in the guide for balancers is one that the gateway takes', (t) => {
-  const guide = readFileSync(`${root}docs/guides/run-a-balancer.md`, 'utf8')
-  const example = /```json\n([\s\S]*?)```/.exec(guide)?.[1]
-  assert.ok(example && roles.gateway, 'the guide shows a configuration')
+/** Reads the configuration as the role would from a file. */
+function loadGateway(t: TestContext, text: string) {
   const file = join(mkdtempSync(join(tmpdir(), 'lastmile-guide-')), 'gateway.json')
   t.after(() => rmSync(dirname(file), { recursive: true }))
-  writeFileSync(file, example)
-  const { config } = loadConfig(roles.gateway.schema, { file, envPrefix: roles.gateway.envPrefix })
-  assert.equal(config.zone, 'gw.example.com')
+  writeFileSync(file, text)
+  assert.ok(roles.gateway)
+  return loadConfig(roles.gateway.schema, { file, envPrefix: roles.gateway.envPrefix }).config
+}
+
+/** The examples of configuration in a guide. */
+function examplesOf(guide: string): string[] {
+  const text = readFileSync(`${root}docs/guides/${guide}`, 'utf8')
+  return [...text.matchAll(/```json\n([\s\S]*?)```/g)].map((match) => match[1] as string)
+}
+
+test('the configuration in the guide for balancers is one that the gateway takes', (t) => {
+  const [example] = examplesOf('run-a-balancer.md')
+  assert.ok(example, 'the guide shows a configuration')
+  assert.equal(loadGateway(t, example).zone, 'gw.example.com')
+})
+
+test('every example in the tuning guide can be added to that configuration, and each key in it says something', (t) => {
+  const [whole = '{}'] = examplesOf('run-a-balancer.md')
+  const examples = examplesOf('tuning.md')
+  assert.ok(examples.length >= 4, `${examples.length} examples`)
+  const before = loadGateway(t, whole)
+  for (const example of examples) {
+    const [base, added] = [JSON.parse(whole), JSON.parse(example)]
+    for (const [group, value] of Object.entries<object>(added)) base[group] = { ...base[group], ...value }
+    assert.notDeepEqual(loadGateway(t, JSON.stringify(base)), before, example)
+  }
+})
+
+test('every metric and every key that the tuning guide names is there', async (t) => {
+  const guide = readFileSync(`${root}docs/guides/tuning.md`, 'utf8')
+  const registry = createMetrics({ defaults: true })
+  gatewayMetrics(registry)
+  fleetMetrics(registry)
+  const metrics = await registry.text()
+  const named = [...guide.matchAll(/`((?:gateway|nodejs|process)_[a-z0-9_]+)/g)].map((match) => match[1] as string)
+  assert.ok(named.length > 15, `${named.length} metrics`)
+  assert.deepEqual(
+    named.filter((name) => !metrics.includes(`# TYPE ${name} `)),
+    [],
+  )
+  assert.ok(roles.gateway)
+  const known = new Set(describeConfig(roles.gateway.schema).map(({ key }) => key))
+  const groups = new Set([...known].map((key) => key.split('.', 1)[0]))
+  const keys = [...guide.matchAll(/`([a-z]\w*)\.(\w+)`/g)].filter(([, group = '']) => groups.has(group))
+  assert.ok(keys.length > 20, `${keys.length} keys`)
+  assert.deepEqual(
+    keys.map(([, group, key]) => `${group}.${key}`).filter((key) => !known.has(key)),
+    [],
+  )
+  t.diagnostic(`${named.length} metrics, ${keys.length} keys`)
 })

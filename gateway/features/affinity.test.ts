@@ -47,7 +47,8 @@ describe('affinity by address', () => {
       if (before.get(client) === lost) assert.notEqual(moved.get(client), lost)
       else assert.equal(moved.get(client), before.get(client), 'others stay')
     }
-    for (const client of clients) assert.equal(await hostOf(gateway, client), moved.get(client), 'and stay where they are')
+    for (const client of clients)
+      assert.equal(await hostOf(gateway, client), moved.get(client), 'and stay where they are')
   })
 
   test('behind a trusted proxy goes by the client that it tells, not by the proxy', async () => {

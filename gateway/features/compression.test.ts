@@ -47,7 +47,10 @@ const all = { sites: { 'app.test': { compress: 'all' } } }
 
 /** By path: `/long`, `/small`, `/chunked`; always text with a strong ETag. */
 function answerText({ url = '' }: IncomingMessage, response: ServerResponse): void {
-  response.setHeader('Content-Type', 'text/css; charset=utf-8').setHeader('ETag', '"v1"').setHeader('Accept-Ranges', 'bytes')
+  response
+    .setHeader('Content-Type', 'text/css; charset=utf-8')
+    .setHeader('ETag', '"v1"')
+    .setHeader('Accept-Ranges', 'bytes')
   if (url.endsWith('/small')) return void response.setHeader('Content-Length', small.length).end(small)
   if (url.endsWith('/long')) return void response.setHeader('Content-Length', text.length).end(text)
   response.write(text.subarray(0, 100_000))
@@ -96,23 +99,27 @@ describe('an answer of a program', () => {
     assert.equal(await codingFor('br;q=0'), undefined)
   })
 
-  const untouched: Record<string, { fields: Record<string, string>; status?: number; path?: string; method?: string }> = {
-    'an image': { fields: { 'Content-Type': 'image/png' } },
-    'a type nobody knows': { fields: { 'Content-Type': 'application/octet-stream' } },
-    'an answer without a type': { fields: {} },
-    'an event stream': { fields: { 'Content-Type': 'text/event-stream' } },
-    'what is encoded already': { fields: { 'Content-Type': 'text/css', 'Content-Encoding': 'x-own' } },
-    'a part (206)': { fields: { 'Content-Type': 'text/css', 'Content-Range': 'bytes 0-8/100' }, status: 206 },
-    'what must not be transformed': { fields: { 'Content-Type': 'text/css', 'Cache-Control': 'public, no-transform' } },
-    'what is signed by its digest': { fields: { 'Content-Type': 'text/css', 'Content-Digest': 'sha-256=:AA==:' } },
-    'a body of a few bytes': { fields: { 'Content-Type': 'text/css' }, path: '/tiny' },
-    'the answer to HEAD': { fields: { 'Content-Type': 'text/css' }, method: 'HEAD' },
-  }
+  const untouched: Record<string, { fields: Record<string, string>; status?: number; path?: string; method?: string }> =
+    {
+      'an image': { fields: { 'Content-Type': 'image/png' } },
+      'a type nobody knows': { fields: { 'Content-Type': 'application/octet-stream' } },
+      'an answer without a type': { fields: {} },
+      'an event stream': { fields: { 'Content-Type': 'text/event-stream' } },
+      'what is encoded already': { fields: { 'Content-Type': 'text/css', 'Content-Encoding': 'x-own' } },
+      'a part (206)': { fields: { 'Content-Type': 'text/css', 'Content-Range': 'bytes 0-8/100' }, status: 206 },
+      'what must not be transformed': {
+        fields: { 'Content-Type': 'text/css', 'Cache-Control': 'public, no-transform' },
+      },
+      'what is signed by its digest': { fields: { 'Content-Type': 'text/css', 'Content-Digest': 'sha-256=:AA==:' } },
+      'a body of a few bytes': { fields: { 'Content-Type': 'text/css' }, path: '/tiny' },
+      'the answer to HEAD': { fields: { 'Content-Type': 'text/css' }, method: 'HEAD' },
+    }
   for (const [what, { fields, status = 200, path = '/', method = 'GET' }] of Object.entries(untouched)) {
     test(`stays as it is: ${what}`, async () => {
       const body = path === '/tiny' ? small.subarray(0, 100) : small
       await using served = await serve(
-        (_, response) => void response.writeHead(status, { ...fields, ETag: '"v1"', 'Content-Length': body.length }).end(body),
+        (_, response) =>
+          void response.writeHead(status, { ...fields, ETag: '"v1"', 'Content-Length': body.length }).end(body),
         all,
       )
       const headers = { 'Accept-Encoding': 'gzip, br, zstd' }
@@ -141,7 +148,11 @@ describe('an answer of a program', () => {
     assert.ok(answer.endsWith(small.toString()))
     const plain = await askBytes({ port: gateway.httpsPort, host: 'app.test', path: '/long' })
     assert.ok(plain.headers['content-encoding'] === undefined && plain.body.equals(text))
-    for (const config of [{ compression: { enabled: false } }, { sites: { 'app.test': { compress: 'off' } } }]) {
+    const off: Record<string, object>[] = [
+      { compression: { enabled: false } },
+      { sites: { 'app.test': { compress: 'off' } } },
+    ]
+    for (const config of off) {
       await using other = await serve(answerText, config)
       const headers = { 'Accept-Encoding': 'gzip' }
       const whole = await askBytes({ port: other.gateway.httpsPort, host: 'app.test', path: '/long', headers })
@@ -260,7 +271,12 @@ describe('a static site', () => {
 
   async function startStatic(config: Record<string, object> = {}): Promise<TestGateway> {
     const gateway = await startTestGateway(config)
-    const store = { put: async (id: object, bytes: Uint8Array) => (gateway.blocks.map.set(String(id), bytes), id) }
+    const store = {
+      async put(id: object, bytes: Uint8Array) {
+        gateway.blocks.map.set(String(id), bytes)
+        return id
+      },
+    }
     const source = Object.entries(files).map(([path, content]) => ({ path, content }))
     let cid = ''
     for await (const entry of importer(source, store as never, { wrapWithDirectory: true })) cid = String(entry.cid)
@@ -287,14 +303,23 @@ describe('a static site', () => {
   test('answers a condition with the weak tag, a range and HEAD, all without coding', async () => {
     await using gateway = await startStatic()
     const get = (headers: Record<string, string>, method = 'GET') =>
-      askBytes({ port: gateway.httpsPort, host: 'static.test', path: '/long.css', method, headers: { 'Accept-Encoding': 'gzip', ...headers } })
+      askBytes({
+        port: gateway.httpsPort,
+        host: 'static.test',
+        path: '/long.css',
+        method,
+        headers: { 'Accept-Encoding': 'gzip', ...headers },
+      })
     const { etag } = (await get({})).headers
     assert.equal((await get({ 'If-None-Match': String(etag) })).status, 304)
     const range = await get({ Range: 'bytes=10-99' })
     assert.equal(range.status, 206)
     assert.ok(range.body.equals(text.subarray(10, 100)))
     const head = await get({}, 'HEAD')
-    assert.deepEqual([head.headers['content-length'], head.headers['content-encoding']], [String(text.length), undefined])
+    assert.deepEqual(
+      [head.headers['content-length'], head.headers['content-encoding']],
+      [String(text.length), undefined],
+    )
   })
 
   test('stays as it is where compression is off', async () => {

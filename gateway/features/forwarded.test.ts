@@ -82,13 +82,10 @@ describe('what a host learns of the client', () => {
     await eachProtocol(served, { ...claims, 'X-Own': '1' }, () => {
       const fields = fieldsOf(served.host)
       assert.equal(fields.get('x-own'), '1')
-      assert.deepEqual([...fields.keys()].sort().filter((name) => name !== 'connection'), [
-        'cdn-loop',
-        'host',
-        'via',
-        'x-own',
-        'x-request-id',
-      ])
+      assert.deepEqual(
+        [...fields.keys()].sort().filter((name) => name !== 'connection'),
+        ['cdn-loop', 'host', 'via', 'x-own', 'x-request-id'],
+      )
       assert.match(fields.get('via') ?? '', /^(1\.1|2) zone\.test$/)
       const all = JSON.stringify([...fields])
       assert.doesNotMatch(all, /198\.51\.100|127\.0\.0\.1|evil|elsewhere/)
@@ -120,8 +117,7 @@ describe('what a host learns of the client', () => {
         'x-forwarded-for': '198.51.100.9, 127.0.0.1',
         'x-forwarded-proto': 'http',
         'x-forwarded-host': 'evil.test',
-        forwarded:
-          'for=198.51.100.9;host=evil.test;proto=http, for=127.0.0.1;host=app.test;proto=https',
+        forwarded: 'for=198.51.100.9;host=evil.test;proto=http, for=127.0.0.1;host=app.test;proto=https',
         'x-real-ip': '198.51.100.9',
       }),
     )

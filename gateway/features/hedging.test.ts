@@ -135,7 +135,8 @@ describe('a request whose host is later than nearly all answers are', () => {
         const head = request.toString('latin1')
         const answer = () => void socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok')
         const take = (text: string) => {
-          if (!text.endsWith('\r\n\r\n')) return void socket.once('data', (more) => take(text + more.toString('latin1')))
+          if (!text.endsWith('\r\n\r\n'))
+            return void socket.once('data', (more) => take(text + more.toString('latin1')))
           if (isSlow) heads.push(text)
           if (!isSlow || heads.length === 2) answer()
         }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { connectTls } from '../testing/client.ts'
-import { connectPlain, type Conversation, converse } from '../testing/conversation.ts'
+import { type Conversation, connectPlain, converse } from '../testing/conversation.ts'
 import { type FakeHost, startFakeHost } from '../testing/fake-host.ts'
 import { askHttp2, connectHttp2 } from '../testing/http2-client.ts'
 import { startTestGateway, type TestGateway } from '../testing/test-gateway.ts'

@@ -57,7 +57,12 @@ describe('a request over HTTP/2', () => {
     await new Promise((resolve) => streamed.once('close', resolve))
     assert.deepEqual(JSON.parse(String(Buffer.concat(parts))), { coding: 'chunked', bytes: 200_000, trailers: {} })
 
-    const counted = { host: 'app.test', method: 'PUT', headers: { 'content-length': 150_000 }, body: Buffer.alloc(150_000) }
+    const counted = {
+      host: 'app.test',
+      method: 'PUT',
+      headers: { 'content-length': 150_000 },
+      body: Buffer.alloc(150_000),
+    }
     assert.deepEqual(JSON.parse(String((await askHttp2(client, counted)).body)), {
       length: '150000',
       bytes: 150_000,
@@ -66,7 +71,10 @@ describe('a request over HTTP/2', () => {
     const small = { host: 'app.test', method: 'POST', body: 'small' }
     const { bytes } = JSON.parse(String((await askHttp2(client, small)).body))
     assert.equal(bytes, 5)
-    assert.deepEqual(JSON.parse(String((await askHttp2(client, { host: 'app.test' })).body)), { bytes: 0, trailers: {} })
+    assert.deepEqual(JSON.parse(String((await askHttp2(client, { host: 'app.test' })).body)), {
+      bytes: 0,
+      trailers: {},
+    })
   })
 
   test('carries trailers to the host, and those of the answer back', async () => {
@@ -93,7 +101,10 @@ describe('a request over HTTP/2', () => {
     await using client = await connectHttp2(served.gateway.httpsPort, 'app.test')
     const answer = await askHttp2(client, { host: 'app.test' })
     assert.deepEqual([answer.status, String(answer.body)], [200, 'done'])
-    assert.deepEqual(answer.hints.map(({ status, headers }) => [status, headers.link]), [[103, '</style.css>; rel=preload']])
+    assert.deepEqual(
+      answer.hints.map(({ status, headers }) => [status, headers.link]),
+      [[103, '</style.css>; rel=preload']],
+    )
 
     const stream = beginHttp2(client, {
       host: 'app.test',
@@ -109,7 +120,10 @@ describe('a request over HTTP/2', () => {
     stream.end(Buffer.alloc(100_000))
     stream.resume()
     await until(() => status === 200)
-    assert.equal(served.host.seen.at(-1)?.rawHeaders.some((name) => /^expect$/i.test(name)), false)
+    assert.equal(
+      served.host.seen.at(-1)?.rawHeaders.some((name) => /^expect$/i.test(name)),
+      false,
+    )
   })
 
   test('with HEAD gets the head alone', async () => {
@@ -125,7 +139,9 @@ describe('a range', () => {
     await using served = await serve((request, response) => {
       assert.equal(request.headers.range, 'bytes=2-4')
       assert.equal(request.headers['if-range'], '"v1"')
-      response.writeHead(206, { 'Content-Range': 'bytes 2-4/10', 'Content-Length': 3, 'Content-Type': 'text/css' }).end('cde')
+      response
+        .writeHead(206, { 'Content-Range': 'bytes 2-4/10', 'Content-Length': 3, 'Content-Type': 'text/css' })
+        .end('cde')
     })
     const request = { host: 'app.test', headers: { Range: 'bytes=2-4', 'If-Range': '"v1"' } }
     await using client = await connectHttp2(served.gateway.httpsPort, 'app.test')
@@ -213,12 +229,12 @@ describe('a client that speaks HTTP/1.1', () => {
   })
 
   test('gets an answer that comes before the whole body, and then the connection ends', async () => {
-    await using served = await serve((_, response) => void response.writeHead(413, { Connection: 'close' }).end('too much'))
+    await using served = await serve((_, response) => void response.writeHead(413).end('too much'))
     await using talk = await raw(served)
     talk.say('POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 10000000\r\n\r\n')
     talk.say(Buffer.alloc(200_000))
     const text = await talk.end()
     assert.match(text, /^HTTP\/1.1 413 /)
-    assert.ok(text.endsWith('too much'))
+    assert.match(text, /too much/)
   })
 })

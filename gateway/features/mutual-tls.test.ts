@@ -5,13 +5,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import type { TLSSocket } from 'node:tls'
+import { gatewayConfigSchema } from '../config.ts'
 import { ask, connectTls } from '../testing/client.ts'
 import { converse } from '../testing/conversation.ts'
 import { startFakeHost } from '../testing/fake-host.ts'
 import { askHttp2, connectHttp2 } from '../testing/http2-client.ts'
 import { selfSigned } from '../testing/self-signed.ts'
-import { programHash, startTestGateway, testCertificate, type TestGateway } from '../testing/test-gateway.ts'
-import { gatewayConfigSchema } from '../config.ts'
+import { programHash, startTestGateway, type TestGateway, testCertificate } from '../testing/test-gateway.ts'
 
 const [member, stranger] = [selfSigned(['member']), selfSigned(['stranger'])]
 const shows = ({ certificatePem, keyPem }: typeof member) => ({ cert: certificatePem, key: keyPem })
@@ -69,7 +69,7 @@ describe('a site that demands client certificates', () => {
       await using gateway = await serve()
       const socket = await connectTls(gateway.httpsPort, 'app.test', { ...only, ...shows(member) })
       // Over TLS 1.2 it is there already, over 1.3 it comes later.
-      let session = socket.getSession()
+      let session: Buffer | undefined = socket.getSession()
       socket.on('session', (bytes: Buffer) => {
         session = bytes
       })
@@ -86,7 +86,11 @@ describe('a site that demands client certificates', () => {
   test('is not reached over a connection made for another name (421), in either direction and protocol', async () => {
     await using gateway = await serve()
     assert.equal(await visit(gateway, 'app.test', shows(member), 'private.test'), '421')
-    assert.equal(await visit(gateway, 'app.test', shows(member), 'also.test'), '200', 'one target may share a connection')
+    assert.equal(
+      await visit(gateway, 'app.test', shows(member), 'also.test'),
+      '200',
+      'one target may share a connection',
+    )
     await using client = await connectHttp2(gateway.httpsPort, 'app.test', shows(member))
     assert.equal((await askHttp2(client, { host: 'app.test' })).status, 200)
     const refused = await askHttp2(client, { host: 'private.test' })

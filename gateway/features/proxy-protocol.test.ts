@@ -179,7 +179,10 @@ describe('a PROXY header from a trusted balancer', () => {
     'no line end': `PROXY ${'x'.repeat(120)}`,
     'an unknown version': Buffer.concat([headerOf(2).subarray(0, 12), Buffer.of(0x31, 0x11, 0, 0)]),
     'an unknown command': Buffer.concat([headerOf(2).subarray(0, 12), Buffer.of(0x2f, 0x11, 0, 0)]),
-    'fewer bytes than its family needs': Buffer.concat([headerOf(2).subarray(0, 12), Buffer.of(0x21, 0x11, 0, 4, 1, 2, 3, 4)]),
+    'fewer bytes than its family needs': Buffer.concat([
+      headerOf(2).subarray(0, 12),
+      Buffer.of(0x21, 0x11, 0, 4, 1, 2, 3, 4),
+    ]),
   }
   test('closes the connection when it is malformed, whether it is optional or required', async () => {
     for (const proxyProtocol of ['optional', 'required']) {
@@ -299,7 +302,8 @@ describe('a PROXY header to the hosts', () => {
     await using host = await startProxyHost()
     await using gateway = await startTestGateway({ sites: { '*': { proxyProtocolOut: 'v1' } } })
     gateway.hosts.add('one', host.origin)
-    for (let turn = 0; turn < 3; turn++) assert.equal((await ask({ port: gateway.httpsPort, host: 'app.test' })).body, 'ok')
+    for (let turn = 0; turn < 3; turn++)
+      assert.equal((await ask({ port: gateway.httpsPort, host: 'app.test' })).body, 'ok')
     assert.equal(host.heard.length, 3)
     for (const text of host.heard) assert.match(text, /^PROXY TCP4 127\.0\.0\.1 127\.0\.0\.1 \d+ \d+\r\nGET /)
   })

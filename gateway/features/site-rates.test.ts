@@ -13,7 +13,8 @@ const body = Buffer.alloc(240_000, 'abcdefgh')
 function answer(request: IncomingMessage, response: ServerResponse): void {
   if (request.url?.endsWith('/text')) response.setHeader('Content-Type', 'text/plain')
   if (request.url?.endsWith('/small')) response.end(body.subarray(0, 12_000))
-  else if (request.url?.endsWith('/chunked')) response.write(body.subarray(0, 60_000), () => response.end(body.subarray(60_000)))
+  else if (request.url?.endsWith('/chunked'))
+    response.write(body.subarray(0, 60_000), () => response.end(body.subarray(60_000)))
   else response.writeHead(200, { 'Content-Length': body.length }).end(body)
 }
 
@@ -47,7 +48,8 @@ describe('requests of a site', () => {
     await using gateway = await startTestGateway({ sites: { 'app.test': { requestsPerSecond: 1 } } })
     gateway.names.set('app.test', { kind: 'redirect', location: 'https://elsewhere.test/', status: 302 })
     const statuses = []
-    for (let turn = 0; turn < 3; turn++) statuses.push((await ask({ port: gateway.httpsPort, host: 'app.test' })).status)
+    for (let turn = 0; turn < 3; turn++)
+      statuses.push((await ask({ port: gateway.httpsPort, host: 'app.test' })).status)
     assert.deepEqual(statuses, [302, 302, 429])
   })
 })
@@ -77,7 +79,9 @@ describe('bytes of a site', () => {
     test(`slow down over HTTP/2 as well (${path})`, () =>
       serve(async (gateway) => {
         await using client = await connectHttp2(gateway.httpsPort, 'app.test')
-        const ms = await timed(async () => assert.ok(body.equals((await askHttp2(client, { host: 'app.test', path })).body)))
+        const ms = await timed(async () =>
+          assert.ok(body.equals((await askHttp2(client, { host: 'app.test', path })).body)),
+        )
         assert.ok(ms > leastMs, `${ms} ms`)
       }))
   }
@@ -107,7 +111,12 @@ describe('bytes of a site', () => {
   test('of a static site are held to its rate too', async () => {
     await using gateway = await startTestGateway({ sites: { 'static.test': sites['app.test'] } })
     let cid = ''
-    const store = { put: async (id: object, bytes: Uint8Array) => (gateway.blocks.map.set(String(id), bytes), id) }
+    const store = {
+      async put(id: object, bytes: Uint8Array) {
+        gateway.blocks.map.set(String(id), bytes)
+        return id
+      },
+    }
     for await (const entry of importer([{ path: 'a.bin', content: body }], store as never, { wrapWithDirectory: true }))
       cid = String(entry.cid)
     gateway.names.set('static.test', { kind: 'static', cid })

@@ -59,9 +59,11 @@ type Stall = (gateway: TestGateway) => Promise<{ leave(): void; isCut(): boolean
 
 const stallSocket = (socket: Socket) => {
   let closed = false
-  socket.on('error', () => {}).on('close', () => {
-    closed = true
-  })
+  socket
+    .on('error', () => {})
+    .on('close', () => {
+      closed = true
+    })
   socket.pause()
   socket.write(request)
   return {
@@ -82,10 +84,12 @@ const stalls: Record<string, Stall> = {
     const stream = beginHttp2(client, { host: 'app.test', path: '/large' })
     let cut = false
     stream.pause()
-    stream.on('error', () => {}).on('close', () => {
-      cut = stream.rstCode !== 0
-      client.destroy()
-    })
+    stream
+      .on('error', () => {})
+      .on('close', () => {
+        cut = stream.rstCode !== 0
+        client.destroy()
+      })
     return { leave: () => stream.close(8), isCut: () => cut }
   },
 }
@@ -145,10 +149,16 @@ describe('a client that leaves before an answer began', () => {
     })
     const gateway = await startTestGateway({ listen: { plainSites: true } })
     gateway.hosts.add('one', host.origin)
-    return { host, gateway, responses, closed, async [Symbol.asyncDispose]() {
-      await gateway[Symbol.asyncDispose]()
-      await host[Symbol.asyncDispose]()
-    } }
+    return {
+      host,
+      gateway,
+      responses,
+      closed,
+      async [Symbol.asyncDispose]() {
+        await gateway[Symbol.asyncDispose]()
+        await host[Symbol.asyncDispose]()
+      },
+    }
   }
 
   test('by a reset, by the end of TLS, or by RST_STREAM, cancels its request at the host', async () => {

@@ -204,10 +204,11 @@ const Ext = { name: 0, inName: 1, value: 2, inValue: 3, afterValue: 4 } as const
 
 const digits = Buffer.from('0123456789abcdef')
 
-/** Writes the line that begins a chunk of `size` bytes (more than 0). Returns the offset past it: at most 10 bytes are written. */
+/** Writes the line that begins a chunk of `size` bytes (more than 0, less than 2^32). Returns the offset past it: at most 10 bytes are written. */
 export function writeChunkSize(out: Buffer, at: number, size: number): number {
   let shift = 0
-  while (size >>> (shift + 4) !== 0) shift += 4
+  // Shifts count modulo 32: eight digits are the most.
+  while (shift < 28 && size >>> (shift + 4) !== 0) shift += 4
   for (; shift >= 0; shift -= 4) out[at++] = digits[(size >>> shift) & 15] as number
   out[at++] = CR
   out[at++] = LF

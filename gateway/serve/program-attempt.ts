@@ -165,7 +165,8 @@ export class ProgramAttempt implements AnswerSink {
     const { origin } = this.lease
     if (kind === 'invalid') return new BadUpstreamAnswerError(origin, what, { cause })
     if (kind === 'unreachable') return new HostUnreachableError(origin, what, { cause })
-    const { connectMs, firstByteMs } = this.#owner.ports.settings.config.timeouts
-    return new HostTimeoutError(origin, what, what.startsWith('accept') ? connectMs : firstByteMs)
+    const { connectMs, bodyIdleMs, firstByteMs } = this.#owner.ports.settings.config.timeouts
+    const ms = what.startsWith('accept') ? connectMs : what.startsWith('take') ? bodyIdleMs : firstByteMs
+    return new HostTimeoutError(origin, what, ms)
   }
 }

@@ -1,4 +1,4 @@
-import { planCompression, type CompressionRules } from '../compress/plan-compression.ts'
+import { type CompressionRules, planCompression } from '../compress/plan-compression.ts'
 import type { GatewayConfig } from '../config.ts'
 import { BadRequestError, MethodNotAllowedError, StaticNotFoundError } from '../errors.ts'
 import type { Exchange, RequestSink } from '../forward/exchange.ts'
@@ -197,7 +197,12 @@ class FileBody implements RequestSink, AnswerFeeder {
     const fields = blockOf(this.#answer.fields)
     const rules = this.#compression
     const encoding = rules && planCompression(this.#exchange.head, status, fields, bytes, rules)
-    const free = this.#shaped.answer({ status, fields, extra: [], bodyBytes: bytes }, whole, whole !== undefined, encoding)
+    const free = this.#shaped.answer(
+      { status, fields, extra: [], bodyBytes: bytes },
+      whole,
+      whole !== undefined,
+      encoding,
+    )
     releaseBlock(fields)
     return free
   }

@@ -42,7 +42,8 @@ export function converse(socket: Socket): Conversation {
     say: (bytes) => void socket.write(typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes),
     async hear(pattern) {
       await until(() => {
-        if (ended && !pattern.test(text)) throw new Error(`the connection ended before ${pattern}: ${JSON.stringify(text)}`)
+        if (ended && !pattern.test(text))
+          throw new Error(`the connection ended before ${pattern}: ${JSON.stringify(text)}`)
         return pattern.test(text)
       })
       return text

@@ -79,7 +79,7 @@ export class ClientSession extends Http2Session {
 
   override onGoaway(lastId: number, code: number): void {
     this.#host.leave(code)
-    for (const stream of [...this.streams.values()]) if (stream.id < 0) this.close(stream, ErrorCode.refusedStream)
+    for (const stream of [...this.streams.values()]) if (stream.id > lastId) this.close(stream, ErrorCode.refusedStream)
   }
 
   override onPong(): void {}

@@ -100,7 +100,11 @@ export class HostConnection extends MessageSocket implements HostStream {
       this.#tunnelMoved()
       return this.writeOwned(Buffer.from(part))
     }
-    return this.#phase === 'closed' ? true : this.#sendPart(part)
+    if (this.#phase === 'closed') return true
+    const free = this.#sendPart(part)
+    // While the body waits for the host, that one's deadline counts.
+    if (!free && this.#phase === 'head') this.pool.wheel.set(this, this.pool.timeouts.bodyIdleMs)
+    return free
   }
 
   end(trailers?: FieldBlock): void {
@@ -114,8 +118,10 @@ export class HostConnection extends MessageSocket implements HostStream {
     if (this.#reading || this.#phase === 'closed') return
     const rest = this.#rest
     this.#rest = undefined
-    if (rest && rest.length > 0 && !this.#receive(rest, 0, rest.length)) return
+    if (rest && rest.length > 0 && !this.#receive(rest, 0, rest.length)) return this.pool.wheel.clear(this)
     if (this.#left === 0 && this.#phase === 'body') this.#complete(undefined)
+    else if (this.#phase === 'body') this.pool.wheel.set(this, this.pool.timeouts.answerIdleMs)
+    else if (this.#phase === 'tunnel') this.#tunnelMoved()
     this.#reading = true
     this.socket.resume()
   }
@@ -141,6 +147,8 @@ export class HostConnection extends MessageSocket implements HostStream {
     if (start === 0 ? inMoment(HostConnection.#received, this, end, bytes) : this.#receive(bytes, start, end))
       return true
     this.#reading = false
+    // It is not the host that is silent now.
+    this.pool.wheel.clear(this)
     return false
   }
 
@@ -169,7 +177,11 @@ export class HostConnection extends MessageSocket implements HostStream {
       case 'connecting':
         return void this.#fail({ kind: 'timeout', what: 'accept the connection', ...this.#blame() })
       case 'head':
-        return void this.#fail({ kind: 'timeout', what: 'begin its answer', ...this.#blame() })
+        return void this.#fail({
+          kind: 'timeout',
+          what: this.#requestSent ? 'begin its answer' : 'take the request',
+          ...this.#blame(),
+        })
       case 'body':
       case 'tunnel':
         return void this.#fail({ kind: 'timeout', what: 'go on with its answer', ...this.#blame() })
@@ -191,6 +203,7 @@ export class HostConnection extends MessageSocket implements HostStream {
   }
 
   protected onWritable(): void {
+    if (this.#phase === 'head' && !this.#requestSent) this.pool.wheel.clear(this)
     this.#sink?.onHostDrain()
   }
 

@@ -254,9 +254,57 @@ test('a host that stops in the middle of its answer is given up', async () => {
   assert.deepEqual([failure?.kind, failure?.what], ['timeout', 'go on with its answer'])
 })
 
+test('who leaves in the middle of what was kept for it hears no more', async () => {
+  let ended = false
+  await using host = await startRawHttp2Host((connection, id) => {
+    connection.send(headers(id, ok, false), data(id, Buffer.alloc(10_000)), data(id, Buffer.alloc(10_000)))
+    connection.send(data(id, Buffer.alloc(10_000), true))
+    ended = true
+  })
+  using pools = testPools()
+  const sink = send(pools, host.origin, hostRequest('/'))
+  sink.paused = true
+  await (await host.first()).until(() => ended)
+  assert.equal((await send(pools, host.origin, hostRequest('/')).ended()).body.length, 30_000)
+  const seen = sink.body.length
+  sink.onAnswerBody = () => {
+    sink.stream?.cancel()
+    return true
+  }
+  sink.go()
+  assert.equal(sink.over, false)
+  assert.ok(seen < 30_000)
+})
+
+test('a client that keeps its answer waiting is no fault of the host', async () => {
+  const clock = new FakeClock()
+  await using host = await startRawHttp2Host((connection, id) => {
+    connection.send(headers(id, ok, false), data(id, Buffer.alloc(10_000)))
+    connection.send(data(id, Buffer.alloc(10_000)))
+  })
+  using pools = testPools({ timeouts: { answerIdleMs: 1_000 } }, clock)
+  const sink = send(pools, host.origin, hostRequest('/'))
+  sink.paused = true
+  await sink.until(() => sink.status === 200)
+  await clock.advance(5_000)
+  assert.equal(sink.over, false)
+  host.connections[0]?.send(data(1, 'the rest', true))
+  sink.go()
+  assert.equal((await sink.ended()).body.length, 20_008)
+})
+
+test('a length on an answer that cannot have a body does not pass', async () => {
+  await using host = await startRawHttp2Host((connection, id) =>
+    connection.send(headers(id, [':status', '204', 'content-length', '5', 'x-a', '1'])),
+  )
+  using pools = testPools()
+  const answer = await send(pools, host.origin, hostRequest('/')).ended()
+  assert.deepEqual([answer.status, answer.fields], [204, ['x-a', '1']])
+})
+
 test('a host that never takes the request is given up', async () => {
   await using host = await startRawHttp2Host(() => {}, settingsFrame([[4, 0]]))
-  using pools = testPools({ timeouts: { answerIdleMs: 100 } })
+  using pools = testPools({ timeouts: { bodyIdleMs: 100 } })
   const body = Buffer.alloc(100_000)
   const sink = send(pools, host.origin, hostRequest('/', { method: 'POST', bodyBytes: body.length }), { body })
   await sink.ended()
@@ -294,6 +342,50 @@ test('a connection that broke without a word is found out with the next request,
   const again = send(pools, host.origin, hostRequest('/'))
   assert.equal((await again.ended()).status, 200)
   assert.equal(host.connections.length, 2)
+})
+
+test('the first frames tell a host its windows, that pushes are off, and how large a head may be', async () => {
+  await using host = await startRawHttp2Host((connection, id) => connection.send(headers(id, ok)))
+  using pools = testPools()
+  await send(pools, host.origin, hostRequest('/')).ended()
+  const { frames } = await host.first()
+  const told = new Map<number, number>()
+  const payload = frames[0]?.payload ?? Buffer.alloc(0)
+  for (let at = 0; at < payload.length; at += 6) told.set(payload.readUInt16BE(at), payload.readUInt32BE(at + 2))
+  assert.deepEqual(
+    [...told],
+    [
+      [2, 0],
+      [4, 262_144],
+      [1, 4_096],
+      [5, 16_384],
+      [6, 32_768 + 32 * 200],
+    ],
+  )
+  assert.deepEqual(
+    [frames[1]?.type, frames[1]?.id, frames[1]?.payload.readUInt32BE(0)],
+    [FrameType.windowUpdate, 0, 4_194_304 - 65_535],
+  )
+})
+
+test('until a host has told how many requests it takes, it gets sixteen', async () => {
+  const open: number[] = []
+  await using host = await startRawHttp2Host((_, id) => void open.push(id), Buffer.alloc(0))
+  using pools = testPools()
+  const sinks = Array.from({ length: 30 }, () => send(pools, host.origin, hostRequest('/')))
+  const connection = await host.first()
+  await connection.until(() => open.length === 16)
+  // It answers a PING of ours only after what we had sent before: nothing more has come by then.
+  connection.send(settingsFrame([[3, 20]]), frame(FrameType.ping, 0, 0, Buffer.alloc(8)))
+  await connection.until(() => connection.of(FrameType.ping).length === 1)
+  const first = connection.frames.findIndex(({ type, flags }) => type === FrameType.settings && flags === 1)
+  assert.equal(connection.frames.slice(0, first).filter(({ type }) => type === FrameType.headers).length, 16)
+  // Four more find room here; the others go to another connection.
+  await connection.until(() => open.length === 30)
+  assert.equal(connection.of(FrameType.headers).length, 20)
+  host.connections[1]?.send(settingsFrame([]))
+  for (const each of host.connections) for (const { id, fields } of each.frames) if (fields) each.send(headers(id, ok))
+  for (const sink of sinks) assert.equal((await sink.ended()).status, 200)
 })
 
 test('an idle connection is closed after its time, with a GOAWAY', async () => {

@@ -82,7 +82,7 @@ export class Http2HostStream extends Deadline implements HostStream, StreamHandl
     this.#stream.consumed(bytes)
     const held = this.#held
     if (held !== undefined && held.bytes > 0) this.#give(held.take())
-    if (this.#ended && this.#flowing) this.#complete()
+    if (this.#ended && this.#flowing && this.#sink !== undefined) this.#complete()
   }
 
   cancel(): void {
@@ -184,7 +184,7 @@ export class Http2HostStream extends Deadline implements HostStream, StreamHandl
   /** While the body waits for the host, that one's deadline counts; while it flows, the client's. */
   #noteSent(free: boolean): boolean {
     const { wheel, timeouts } = this.#host.owner
-    if (!free) wheel.set(this, timeouts.answerIdleMs)
+    if (!free && !this.#begun) wheel.set(this, timeouts.bodyIdleMs)
     return free
   }
 

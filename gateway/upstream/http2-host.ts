@@ -5,6 +5,7 @@ import { sendPing } from '../http2/control-frames.ts'
 import { ErrorCode } from '../http2/error-code.ts'
 import type { SessionContext } from '../http2/http2-session.ts'
 import type { FrameTransport } from '../http2/output-buffer.ts'
+import type { Settings } from '../listen/listen-context.ts'
 import { ClientSession } from './client-session.ts'
 import type { AnswerSink } from './host-stream.ts'
 import { Http2HostStream } from './http2-host-stream.ts'
@@ -16,7 +17,7 @@ const quietMs = 10_000
 /** Whoever keeps the HTTP/2 connections to an origin. */
 export interface Http2HostOwner {
   readonly wheel: TimingWheel
-  readonly timeouts: { connectMs: number; firstByteMs: number; answerIdleMs: number; hostIdleMs: number }
+  readonly timeouts: Settings['config']['timeouts']
   /** How many exchanges a connection probably takes at a time. */
   readonly expectedStreams: number
   /** There may be room for more requests, on this connection or (it takes no more) on none. */

@@ -125,6 +125,8 @@ export class Http1Exchange extends Exchange {
   resumeBody(): void {
     if (!this.#paused || this.over) return
     this.#paused = false
+    const connection = this.#connection
+    connection.context.wheel.set(connection, this.#idleMs())
     this.#feed()
   }
 
@@ -264,8 +266,11 @@ export class Http1Exchange extends Exchange {
   }
 
   #pause(): void {
+    const connection = this.#connection
     this.#paused = true
-    this.#connection.pause()
+    connection.pause()
+    // It is not the client that is slow now: whoever reads the body keeps a deadline of its own, and comes first.
+    if (!this.#tunnel) connection.context.wheel.set(connection, 2 * this.#idleMs())
   }
 
   /** Hands on what the connection kept, then lets the socket flow. */

@@ -16,8 +16,6 @@ import { Refusal, refusalTexts } from '../../http1/scan-fields.ts'
 import { Pseudo } from '../../http2/field-kind.ts'
 import { type ReceivedHead, releaseFields } from '../../http2/received-head.ts'
 
-/** Authorities whose reading is remembered, for all connections of the thread; about 100 bytes each. */
-const hostsMax = 1_024
 /** A longer authority is no host name: 253 bytes, a final dot and a port. */
 const authorityBytesMax = 260
 /** Digits of a Content-Length that a number holds exactly. */
@@ -41,7 +39,6 @@ export class RequestParser {
   /** Why it may not pass, in a way that its sender is told. */
   error: AppError | undefined = undefined
   readonly #limits: { headBytesMax: number; headFieldsMax: number; uriBytesMax: number }
-  readonly #hosts = new Map<string, HostName | undefined>()
   #contentLength = -1
   #hostAt = -1
   #expectAt = -1
@@ -160,13 +157,7 @@ export class RequestParser {
   }
 
   #readHost(authority: string): HostName | undefined {
-    if (authority.length > authorityBytesMax) return undefined
-    const known = this.#hosts.get(authority)
-    if (known !== undefined) return known
-    const host = parseHost(authority)
-    if (this.#hosts.size >= hostsMax) this.#hosts.clear()
-    this.#hosts.set(authority, host)
-    return host
+    return authority.length > authorityBytesMax ? undefined : parseHost(authority)
   }
 }
 
