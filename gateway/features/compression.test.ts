@@ -322,6 +322,23 @@ describe('a static site', () => {
     )
   })
 
+  test('gives its compressor back when a block turns out bad in the middle, and is cut', async () => {
+    await using gateway = await startStatic({ compression: { concurrentMax: 1 } })
+    const blocks = [...gateway.blocks.map.keys()]
+    const get = (path: string) =>
+      askBytes({ port: gateway.httpsPort, host: 'static.test', path, headers: { 'Accept-Encoding': 'gzip' } })
+    // All but the first leaf of the long file: blocks came in the order of files.
+    const last = blocks.find((cid) => gateway.blocks.map.get(cid)?.includes('line 39999\n'))
+    assert.ok(last)
+    const good = gateway.blocks.map.get(last) as Uint8Array
+    gateway.blocks.map.set(last, Buffer.from('bad'))
+    await assert.rejects(get('/long.css'))
+    gateway.blocks.map.set(last, good)
+    const again = await get('/long.css')
+    assert.equal(again.headers['content-encoding'], 'gzip')
+    assert.ok(gunzipSync(again.body).equals(text))
+  })
+
   test('stays as it is where compression is off', async () => {
     await using gateway = await startStatic({ sites: { 'static.test': { compress: 'off' } } })
     const headers = { 'Accept-Encoding': 'gzip' }

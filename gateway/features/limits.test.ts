@@ -38,8 +38,7 @@ async function isTaken(served: Served, localAddress = '127.0.0.1'): Promise<bool
   try {
     await using talk = await open(served, localAddress)
     talk.say(request)
-    await talk.hear(answered)
-    return true
+    return answered.test(await talk.hear(/\r\n\r\n(ok|.*\}\n)$/s))
   } catch {
     return false
   }

@@ -147,6 +147,17 @@ describe('a reload', () => {
     assert.deepEqual(await get(), ['gzip', false])
   })
 
+  test('counts for HTTP/2 connections that come after it, and lets older ones be', async () => {
+    await using both = await startBoth()
+    const { gateway } = both
+    await using before = await connectHttp2(gateway.httpsPort, 'app.test')
+    await gateway.reload(changed(gateway, { http2: { streamsMax: 7 } }))
+    await using after = await connectHttp2(gateway.httpsPort, 'app.test')
+    assert.equal(after.remoteSettings.maxConcurrentStreams, 7)
+    assert.notEqual(before.remoteSettings.maxConcurrentStreams, 7)
+    for (const client of [before, after]) assert.equal((await askHttp2(client, { host: 'app.test' })).status, 200)
+  })
+
   test('counts connections by the new limits from then on', async () => {
     await using both = await startBoth()
     const { gateway } = both

@@ -389,6 +389,18 @@ for (const [protocol, join] of [
       await until(() => host.sockets[0]?.destroyed === true || host.sockets[0]?.readableEnded === true)
     })
 
+    test('is held to the bandwidth of its site, towards the client', async () => {
+      const body = Buffer.alloc(240_000, 'x')
+      await using host = await startSocketHost({ onSocket: (socket) => void socket.write(body) })
+      await using gateway = await startGateway(host, { sites: { 'app.test': { bytesPerSecond: 150_000 } } })
+      const startedMs = performance.now()
+      const joined = await join(gateway)
+      assert.equal((await read(joined.stream, body.length)).length, body.length)
+      // As for answers: 1.6 s, less 64 KiB of one read and a quarter of a second.
+      assert.ok(performance.now() - startedMs > 700)
+      joined.stream.destroy()
+    })
+
     test('that the host does not agree to gets the answer of the host', async () => {
       const body = 'no such room'.repeat(400)
       await using host = await startSocketHost({

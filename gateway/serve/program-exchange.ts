@@ -206,8 +206,8 @@ export class ProgramExchange implements RequestSink, HostRequest, AnswerFeeder {
   }
 
   relayBody(part: Buffer): boolean {
-    if (this.#shaped) return this.#shaped.write(part)
     if (this.#tunnel && this.#isTooMuch(part.length)) return true
+    if (this.#shaped) return this.#shaped.write(part)
     return this.exchange.write(part)
   }
 
@@ -224,6 +224,7 @@ export class ProgramExchange implements RequestSink, HostRequest, AnswerFeeder {
     if (fields.valueOf(Field.secWebsocketAccept) !== expected) return 'a 101 with a wrong Sec-WebSocket-Accept'
     this.#wins(attempt)
     this.#tunnel = true
+    if (this.#rate) this.#shaped = new ShapedAnswer(this.exchange, this, this.#rate, this.ports)
     applyAnswerPolicy(fields, this.#sharedZone)
     if (this.exchange.head.version === '2') drop(fields, Field.secWebsocketAccept)
     this.exchange.idleMs = this.#options.webSocketIdleMs

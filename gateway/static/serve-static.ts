@@ -160,6 +160,9 @@ class FileBody implements RequestSink, AnswerFeeder {
       // A tree whose parts add up to less than it claims: the client must see that the end is missing.
       if (sent < bytes) exchange.cut()
       else this.#shaped.end(undefined)
+    } catch (error) {
+      this.#shaped.destroy()
+      throw error
     } finally {
       if (exchange.over) this.#shaped.destroy()
     }

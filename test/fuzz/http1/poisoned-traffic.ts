@@ -4,40 +4,35 @@ import net, { type Socket } from 'node:net'
 import tls from 'node:tls'
 import { seededRandom } from '../../../core/random.ts'
 import { poison } from '../../../gateway/http1/message-socket.ts'
-import { type FakeHost, startFakeHost } from '../../../gateway/testing/fake-host.ts'
-import { startTestGateway, type TestGateway } from '../../../gateway/testing/test-gateway.ts'
+import type { TestGateway } from '../../../gateway/testing/test-gateway.ts'
 import { Picker } from '../pick.ts'
 import { readAnswers } from './check-answers.ts'
 import { differenceTo, pattern } from './pattern.ts'
+import { openPlace, type TrafficPlace } from './traffic-place.ts'
 
 /** Begins an input that describes traffic: what follows is its seed, in decimal. */
 export const trafficPrefix = 'traffic '
 const clientsMax = 10
 const requestsMax = 6
 
-interface Place {
-  gateway: TestGateway
-  host: FakeHost
-}
-
-let place: Promise<Place> | undefined
+let place: Promise<TrafficPlace> | undefined
 let owners = 0
 
 /**
- * Lets several clients loose on a real gateway at once, each with content of its own, over plain TCP, TLS and HTTP/2, with large and small
- * bodies, slow readers and clients that leave, while memory that counts as free is overwritten. Every byte that arrives must be the one
+ * Lets several clients loose on a real gateway at once, each with content of its own, over plain TCP, TLS and HTTP/2, before hosts on HTTP/1.1 and
+ * HTTP/2, with large and small bodies, slow readers and clients that leave, while memory that counts as free is overwritten. Every byte that arrives must be the one
  * that was sent.
  */
 export async function checkTraffic(input: Buffer): Promise<string> {
   const seed = Number(input.toString('latin1', trafficPrefix.length)) || 0
-  place ??= open()
-  const { gateway } = await place
+  place ??= openPlace()
+  const { overHttp1, overHttp2 } = await place
   const pick = new Picker(seededRandom(seed))
   const before = poison.on
   poison.on = true
   try {
     const plans = Array.from({ length: 2 + pick.below(clientsMax - 1) }, () => planClient(pick))
-    await Promise.all(plans.map((plan) => run(plan, gateway)))
+    await Promise.all(plans.map((plan) => run(plan, plan.host === 'h2' ? overHttp2 : overHttp1)))
     return 'traffic'
   } finally {
     poison.on = before
@@ -45,44 +40,16 @@ export async function checkTraffic(input: Buffer): Promise<string> {
 }
 
 export async function closeTraffic(): Promise<void> {
-  if (!place) return
-  const { gateway, host } = await place
+  const open = place
   place = undefined
-  await gateway[Symbol.asyncDispose]()
-  await host[Symbol.asyncDispose]()
-}
-
-async function open(): Promise<Place> {
-  const host = await startFakeHost((request, response) => {
-    const [, , , what, owner, length, manner] = (request.url ?? '').split('/')
-    const size = Number(length)
-    const parts: Buffer[] = []
-    request.on('error', () => {})
-    request.on('data', (part: Buffer) => parts.push(part))
-    request.on('end', () => {
-      const wrong = what === 'up' ? differenceTo(Number(owner), size, Buffer.concat(parts)) : undefined
-      if (request.headers['x-owner'] !== owner) response.destroy(new Error('fields of another client'))
-      const body = what === 'up' ? Buffer.from(wrong ?? 'right') : pattern(Number(owner), size)
-      const framing = manner === 'chunks' ? {} : { 'Content-Length': body.length }
-      response.writeHead(200, { 'X-Owner': String(owner), ...framing })
-      if (manner === 'chunks')
-        for (let at = 0; at < body.length; at += 9_000) response.write(body.subarray(at, at + 9_000))
-      response.end(manner === 'chunks' ? undefined : body)
-    })
-  })
-  // A connection that the host closes while a POST is on its way to it would be a failure for the right reason.
-  host.server.keepAliveTimeout = 600_000
-  const gateway = await startTestGateway({
-    listen: { plainSites: true },
-    clients: { requestsPerSecond: 0, handshakesPerSecond: 0 },
-  })
-  gateway.hosts.add('one', host.origin)
-  return { gateway, host }
+  await (await open)?.[Symbol.asyncDispose]()
 }
 
 interface Plan {
   owner: number
   protocol: 'plain' | 'tls' | 'h2'
+  /** What the host speaks. */
+  host: 'http1' | 'h2'
   requests: { what: 'down' | 'up'; length: number; manner: 'length' | 'chunks' }[]
   /** Milliseconds to rest, now and then, while reading. */
   restMs: number
@@ -103,6 +70,7 @@ function planClient(pick: Picker): Plan {
   return {
     owner: owners++,
     protocol: pick.of(['plain', 'tls', 'h2'] as const),
+    host: pick.of(['http1', 'h2'] as const),
     requests,
     restMs: pick.oneIn(3) ? 1 + pick.below(8) : 0,
     pipelined: pick.oneIn(2),
