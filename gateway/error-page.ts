@@ -26,7 +26,7 @@ export function errorPage(error: unknown, options: ErrorPageOptions): Page {
   const fields = [
     ...(retryAfter === undefined ? [] : ['Retry-After', String(retryAfter)]),
     // RFC 9110 §15.5.6.
-    ...(error instanceof MethodNotAllowedError ? ['Allow', allowed] : []),
+    ...(error instanceof MethodNotAllowedError ? ['Allow', error.allow] : []),
     ...safeFields,
   ]
   if (wantsHtml(options.accept)) {
@@ -39,9 +39,6 @@ export function errorPage(error: unknown, options: ErrorPageOptions): Page {
   const body = `${JSON.stringify(problem, null, 2)}\n`
   return { status: problem.status, fields: ['Content-Type', 'application/problem+json', ...fields], body }
 }
-
-/** Methods that sites may answer here, for Allow. */
-export const allowed = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'
 
 /** True when the Accept field asks for HTML: a browser navigates. */
 export function wantsHtml(accept: string | undefined): boolean {

@@ -35,13 +35,19 @@ export class HeadersTooLargeError extends AppError {
   }
 }
 
+/** Methods that sites may answer here, for Allow. */
+export const siteMethods = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'
+
 /** The method is one that no site answers here: TRACE, TRACK or CONNECT. */
 export class MethodNotAllowedError extends AppError {
   readonly code = 'GATEWAY_METHOD_NOT_ALLOWED'
   readonly fault = 'caller'
   override readonly status = 405
-  constructor(method: string) {
-    super(`The method ${method} is not allowed.`, { hint: 'Use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS.' })
+  /** What is allowed, for the Allow field (RFC 9110 §15.5.6). */
+  readonly allow: string
+  constructor(method: string, allow: string = siteMethods) {
+    super(`The method ${method} is not allowed.`, { hint: `Use one of: ${allow}.` })
+    this.allow = allow
   }
 }
 

@@ -39,8 +39,10 @@ export const proxyV1BytesMax = 107
  * room for an authority, a unique id and what a balancer tells of TLS, and bounds what a connection can make us hold.
  */
 export const proxyV2BytesMax = 4_096
+/** Version 2 with two IPv6 addresses and no TLV. */
+const proxyV2WrittenBytes = 52
 /** Most bytes that `writeProxyHeader` writes. */
-export const proxyWrittenBytesMax = proxyV1BytesMax
+export const proxyWrittenBytesMax = Math.max(proxyV1BytesMax, proxyV2WrittenBytes)
 
 const v1Signature = Buffer.from('PROXY ')
 const v2Signature = Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1')

@@ -33,7 +33,7 @@ export class ZonePages {
 
   /** @throws AppError */
   async answer(method: string, target: string, accept: string | undefined): Promise<Page> {
-    if (method !== 'GET' && method !== 'HEAD') throw new MethodNotAllowedError(method)
+    if (method !== 'GET' && method !== 'HEAD') throw new MethodNotAllowedError(method, 'GET, HEAD')
     const path = target.split('?', 1)[0] as string
     if (path === '/') return html(200, aboutPage(this.#config.zone))
     if (path.startsWith(reportPath)) return this.#report(path.slice(reportPath.length), accept)

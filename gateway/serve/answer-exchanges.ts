@@ -1,8 +1,7 @@
 import type { Clock } from '../../core/clock.ts'
 import { AppError, describeError, toProblem } from '../../core/errors.ts'
 import type { Log } from '../../core/log.ts'
-import { allowed } from '../error-page.ts'
-import { MisdirectedError, PageNotFoundError } from '../errors.ts'
+import { MisdirectedError, PageNotFoundError, siteMethods } from '../errors.ts'
 import type { Exchange, RequestSink } from '../forward/exchange.ts'
 import { sendError, sendPage, sendWhole } from '../forward/send-page.ts'
 import type { Admission } from '../guard/admission.ts'
@@ -95,7 +94,7 @@ export class Answerer {
   #serve(exchange: Exchange, site: Site): void {
     exchange.site = site
     if (exchange.head.method === 'OPTIONS' && isForUs(exchange))
-      return void sendWhole(exchange, 204, ['Allow', allowed])
+      return void sendWhole(exchange, 204, ['Allow', siteMethods])
     const { target } = site.resolution
     const rate = this.#ports.admission.admitToSite(exchange)
     switch (target.kind) {

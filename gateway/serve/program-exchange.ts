@@ -247,7 +247,7 @@ export class ProgramExchange implements RequestSink, HostRequest, AnswerFeeder {
       metrics.attemptCells.cut.add()
       this.#current = undefined
       this.exchange.cut()
-      return this.#end()
+      return void this.#end()
     }
     metrics.attemptCells[failed.kind === 'full' ? 'full' : 'failed'].add()
     // A connection that had died while it was idle says nothing of the host, so the same one may be asked again; but only once: when a host

@@ -36,7 +36,7 @@ export interface StaticPorts {
 export async function serveStatic(exchange: Exchange, site: StaticSite, ports: StaticPorts): Promise<void> {
   const { blocks, config } = ports
   const { head, path: target } = exchange
-  if (head.method !== 'GET' && head.method !== 'HEAD') throw new MethodNotAllowedError(head.method)
+  if (head.method !== 'GET' && head.method !== 'HEAD') throw new MethodNotAllowedError(head.method, 'GET, HEAD')
   const segments = pathSegments(target, config.pathSegmentsMax)
   const root = parseCid(site.target.cid)
   const find = (path: readonly string[]): Promise<SiteEntry | undefined> => findEntry(blocks, root, path, config)

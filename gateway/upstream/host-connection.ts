@@ -118,7 +118,7 @@ export class HostConnection extends MessageSocket implements HostStream {
     if (this.#reading || this.#phase === 'closed') return
     const rest = this.#rest
     this.#rest = undefined
-    if (rest && rest.length > 0 && !this.#receive(rest, 0, rest.length)) return this.pool.wheel.clear(this)
+    if (rest && rest.length > 0 && !this.#receive(rest, 0, rest.length)) return void this.pool.wheel.clear(this)
     if (this.#left === 0 && this.#phase === 'body') this.#complete(undefined)
     else if (this.#phase === 'body') this.pool.wheel.set(this, this.pool.timeouts.answerIdleMs)
     else if (this.#phase === 'tunnel') this.#tunnelMoved()

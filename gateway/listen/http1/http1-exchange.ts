@@ -378,8 +378,10 @@ export class Http1Exchange extends Exchange {
     this.#connection.context.connections.end()
     this.owner.ended(this)
     this.head.release()
+    // Old clients send an empty line behind a body: unread, it would reset the connection before the answer is read.
+    const { keepAlive, bodyBytes } = this.head
     if (!silent && ending === 'whole' && !this.#failed)
-      this.#connection.finished(mayGoOn, this.#bodyEnded && !this.head.keepAlive && !this.#tunnel)
+      this.#connection.finished(mayGoOn, !keepAlive && bodyBytes === 0 && !this.#tunnel)
     else this.#connection.exchange = undefined
   }
 }

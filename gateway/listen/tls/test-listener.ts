@@ -1,4 +1,3 @@
-import { settingsOf } from '../listen-context.ts'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import type { ConnectionOptions, TLSSocket } from 'node:tls'
@@ -12,6 +11,7 @@ import { gatewayMetrics } from '../../metrics.ts'
 import type { TicketKeySource, TicketKeys } from '../../ports.ts'
 import { connectTls } from '../../testing/client.ts'
 import { FakeCertificates, FakeError } from '../../testing/fakes.ts'
+import { settingsOf } from '../listen-context.ts'
 import { createTlsListener, type SecureInfo, type TlsListener, type TlsListenerPorts } from './tls-listener.ts'
 
 /** Ticket keys that a test changes. */
