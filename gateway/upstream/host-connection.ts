@@ -2,24 +2,20 @@ import type { Socket } from 'node:net'
 import { inMoment } from '../../core/moment.ts'
 import { ChunkedDecoder, lastChunk, writeChunkSize } from '../http1/chunked.ts'
 import { type FieldBlock, releaseBlock } from '../http1/field-block.ts'
-import { dropInTrailer, Field } from '../http1/known-fields.ts'
-import { joinedBytesMax, MessageSocket, putBytes, putNumber, scratch } from '../http1/message-socket.ts'
+import { dropInTrailer } from '../http1/known-fields.ts'
+import { joinedBytesMax, MessageSocket, putBytes, scratch } from '../http1/message-socket.ts'
 import { inChunks, ScannedAnswer, scanAnswer, untilClose } from '../http1/scan-answer.ts'
 import { needMore, refusalTexts } from '../http1/scan-fields.ts'
+import { wholeChunks } from '../http1/whole-chunks.ts'
 import { answerFieldsMax, informationalMax } from './answer-limits.ts'
 import type { HostPool } from './host-pool.ts'
 import type { AnswerSink, HostFailure, HostRequest, HostStream } from './host-stream.ts'
+import { putRequest } from './put-request.ts'
 
-const versionLine = Buffer.from(' HTTP/1.1\r\nHost: ')
 const lineEnd = Buffer.from('\r\n')
-const zeroLength = Buffer.from('Content-Length: 0\r\n')
-const lengthName = Buffer.from('Content-Length: ')
-const chunkedLine = Buffer.from('Transfer-Encoding: chunked\r\n')
-const upgradeLines = Buffer.from('Connection: Upgrade\r\nUpgrade: websocket\r\n')
-const keyName = Buffer.from('Sec-WebSocket-Key: ')
 const zeroChunk = Buffer.from('0\r\n')
-/** Room for what is in a request head besides prefix, path, host and fields. */
-const headExtraBytes = 512
+/** Room beside the fields of a trailer section. */
+const sectionExtraBytes = 16
 
 type Phase = 'connecting' | 'idle' | 'head' | 'body' | 'tunnel' | 'closed'
 
@@ -86,8 +82,8 @@ export class HostConnection extends MessageSocket implements HostStream {
     this.#phase = 'head'
     this.#chunked = request.bodyBytes === -1 && !last
     const joined = body !== undefined && body.length <= joinedBytesMax
-    const wholeBytes = last ? (body?.length ?? 0) : -1
-    const more = this.#sendHead(request, joined ? body : undefined, wholeBytes)
+    const framing = this.#chunked ? inChunks : last ? (body?.length ?? 0) : request.bodyBytes
+    const more = this.writeScratch(putRequest(request, joined ? body : undefined, framing))
     const all = body !== undefined && !joined ? this.#sendOwn(body) : more
     if (last) this.#sent()
     // While the body flows the client's own deadline counts.
@@ -209,58 +205,6 @@ export class HostConnection extends MessageSocket implements HostStream {
 
   // --- sending
 
-  /** @param wholeBytes - length of the body when all of it is there; -1 otherwise */
-  #sendHead(request: HostRequest, body: Buffer | undefined, wholeBytes: number): boolean {
-    const { fields, extraLines, pathPrefix, pathStart, pathEnd } = request
-    const fieldBytes = fields.count === 0 ? 0 : fields.end - fields.lineStart(0)
-    const bodyBytes = body?.length ?? 0
-    const out = scratch.ensure(
-      headExtraBytes + pathPrefix.length + pathEnd - pathStart + fieldBytes + extraLines.length + bodyBytes,
-    )
-    let at = out.write(request.method, 0, 'latin1')
-    out[at++] = 0x20
-    at += pathPrefix.copy(out, at)
-    at += fields.bytes.copy(out, at, pathStart, pathEnd)
-    at = putBytes(out, at, versionLine)
-    at += out.write(request.host, at, 'latin1')
-    at = putBytes(out, at, lineEnd)
-    at = fields.writeKept(out, at)
-    at += extraLines.copy(out, at)
-    at = this.#frame(out, at, request, wholeBytes)
-    at = putBytes(out, at, lineEnd)
-    if (body && body.length > 0) {
-      if (!this.#chunked) at += body.copy(out, at)
-      else {
-        at = writeChunkSize(out, at, body.length)
-        at += body.copy(out, at)
-        at = putBytes(out, at, lineEnd)
-      }
-    }
-    return this.writeScratch(at)
-  }
-
-  #frame(out: Buffer, at: number, request: HostRequest, wholeBytes: number): number {
-    const { upgrade, method } = request
-    if (upgrade) {
-      at = putBytes(out, at, upgradeLines)
-      if (upgrade.key === undefined) return at
-      at = putBytes(out, at, keyName)
-      at += out.write(upgrade.key, at, 'latin1')
-      return putBytes(out, at, lineEnd)
-    }
-    if (this.#chunked) return putBytes(out, at, chunkedLine)
-    // Nobody said how long the body would be, and now it is there.
-    if (request.bodyBytes === -1) {
-      at = putBytes(out, at, lengthName)
-      return putBytes(out, putNumber(out, at, wholeBytes), lineEnd)
-    }
-    // Without it a host may wait for a body (RFC 9110 §8.6).
-    const wantsLength = method === 'POST' || method === 'PUT' || method === 'PATCH'
-    if (request.bodyBytes === 0 && wantsLength && request.fields.find(Field.contentLength) < 0)
-      return putBytes(out, at, zeroLength)
-    return at
-  }
-
   /** A part that its giver wants back: it is copied, since the host takes it when it likes. */
   #sendPart(part: Buffer): boolean {
     return this.#sendOwn(Buffer.from(part))
@@ -274,7 +218,7 @@ export class HostConnection extends MessageSocket implements HostStream {
 
   #sendEnd(trailers: FieldBlock | undefined): void {
     if (!trailers || trailers.count === 0) return void this.writeOwned(lastChunk)
-    const out = scratch.ensure(trailers.end - trailers.lineStart(0) + headExtraBytes)
+    const out = scratch.ensure(trailers.end - trailers.lineStart(0) + sectionExtraBytes)
     const at = trailers.writeKept(out, putBytes(out, 0, zeroChunk))
     this.writeScratch(putBytes(out, at, lineEnd))
   }
@@ -470,24 +414,4 @@ export class HostConnection extends MessageSocket implements HostStream {
     this.destroy()
     sink?.onHostFailed(failure)
   }
-}
-
-/**
- * The body of a small chunked answer that is all there, so that it can go out in one write.
- * @returns undefined when it is large, not complete, or has trailers
- */
-function wholeChunks(bytes: Buffer, at: number, end: number): Buffer | undefined {
-  if (end - at > joinedBytesMax || end - at < lastChunk.length) return undefined
-  for (let i = 0; i < lastChunk.length; i++) if (bytes[end - lastChunk.length + i] !== lastChunk[i]) return undefined
-  const body = Buffer.allocUnsafe(end - at)
-  const chunks = new ChunkedDecoder()
-  let filled = 0
-  while (at < end && !chunks.done) {
-    at = chunks.step(bytes, at, end)
-    if (at < 0) return undefined
-    if (chunks.dataEnd > chunks.dataStart) filled += bytes.copy(body, filled, chunks.dataStart, chunks.dataEnd)
-  }
-  if (at === end && chunks.done && !chunks.trailers) return body.subarray(0, filled)
-  if (chunks.trailers) releaseBlock(chunks.trailers)
-  return undefined
 }
