@@ -92,8 +92,7 @@ export class ProgramExchange implements RequestSink, HostRequest, AnswerFeeder {
     this.#rate = rate
     const { config, sites } = ports.settings
     this.#options = sites.optionsFor(head.host)
-    this.#sharedZone =
-      head.host.endsWith(config.zone) && head.host.length > config.zone.length ? config.zone : undefined
+    this.#sharedZone = isBelow(head.host, config.zone) ? config.zone : undefined
     this.upgrade = head.upgrade ? this.#webSocket(head.fields) : undefined
     head.fields.dropBy(dropToHost)
     if (head.nominates) dropNominated(head.fields)
@@ -400,6 +399,11 @@ export class ProgramExchange implements RequestSink, HostRequest, AnswerFeeder {
     if (known === 0) return void ports.fail(exchange, new NoHostError(this.#itemHash, 0))
     ports.fail(exchange, new HostsFullError(this.#itemHash, known, this.#fullMs ?? retryAfterDefaultMs))
   }
+}
+
+/** Whether a host name is one of the zone, the zone's own name apart. */
+function isBelow(host: string, zone: string): boolean {
+  return host.endsWith(zone) && host.charCodeAt(host.length - zone.length - 1) === 0x2e
 }
 
 function drop(fields: FieldBlock, code: number): void {
