@@ -24,6 +24,7 @@ import { canReadInto } from '../../../gateway/listen/read-into.ts'
 import { SocketClient } from '../../../gateway/listen/socket-client.ts'
 import { createTlsListener } from '../../../gateway/listen/tls/tls-listener.ts'
 import { gatewayMetrics } from '../../../gateway/metrics.ts'
+import { keepBody, letGoBody } from '../../../gateway/serve/kept-bodies.ts'
 import { HostPools } from '../../../gateway/upstream/host-pools.ts'
 import type { AnswerSink, HostAnswer, HostRequest, HostStream } from '../../../gateway/upstream/host-stream.ts'
 import { programHash } from '../content.ts'
@@ -41,6 +42,7 @@ class Relay implements RequestSink, AnswerSink {
   readonly #exchange: Exchange
   readonly #stream: HostStream | undefined
   readonly #streams: boolean
+  #body: Buffer | undefined = undefined
 
   constructor(exchange: Exchange) {
     this.#exchange = exchange
@@ -65,7 +67,8 @@ class Relay implements RequestSink, AnswerSink {
       exchange.cut()
       return
     }
-    const ready = this.#stream.send(request, body && Buffer.from(body), !this.#streams)
+    this.#body = body && keepBody(body)
+    const ready = this.#stream.send(request, this.#body, !this.#streams)
     if (ready && this.#streams) exchange.readBody(this)
   }
 
@@ -88,6 +91,9 @@ class Relay implements RequestSink, AnswerSink {
   onInformational(): void {}
 
   onAnswer({ status, fields, bodyBytes }: HostAnswer, part: Buffer | undefined, last: boolean): boolean {
+    // As the gateway does, so that only what differs is measured.
+    if (this.#body) letGoBody(this.#body)
+    this.#body = undefined
     answerHead.status = status
     answerHead.fields = fields
     answerHead.bodyBytes = bodyBytes < 0 ? -1 : bodyBytes
