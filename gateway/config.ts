@@ -67,7 +67,10 @@ export const gatewayConfigSchema = z.object({
         16_384,
         'Answers up to this size to requests that may be repeated are read whole before they are passed on, so that the loss of a host does not show.',
       ),
-      connectionsPerHostMax: count(1_024, 'Connections to one compute host; over HTTP/2, requests under way count like connections.'),
+      connectionsPerHostMax: count(
+        1_024,
+        'Connections to one compute host; over HTTP/2, requests under way count like connections.',
+      ),
     })
     .prefault({}),
   timeouts: z

@@ -73,7 +73,8 @@ export function sumUp(workload: Workload, seen: ReadonlyMap<string, Seen>): Work
     const ratios = roundRatios(costs(ours), costs(other))
     if (name === 'bare') {
       // The tax is about CPU; memory of an idle connection is not what features cost.
-      if (ratios.length > 0 && workload.name !== 'idle') result.featureTax = rounded(estimate(ratios.map((ratio) => ratio - 1)))
+      if (ratios.length > 0 && workload.name !== 'idle')
+        result.featureTax = rounded(estimate(ratios.map((ratio) => ratio - 1)))
       continue
     }
     result.peers[name] = figures(workload, other, false)
