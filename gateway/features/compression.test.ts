@@ -8,8 +8,8 @@ import { brotliDecompressSync, createGunzip, gunzipSync, zstdDecompressSync } fr
 import { importer } from 'ipfs-unixfs-importer'
 import { askBytes, connectTls } from '../testing/client.ts'
 import { converse } from '../testing/conversation.ts'
-import { type FakeHost, startFakeHost } from '../testing/fake-host.ts'
 import { askHttp2, beginHttp2, connectHttp2 } from '../testing/http2-client.ts'
+import { serveSite } from '../testing/served-site.ts'
 import { startTestGateway, type TestGateway } from '../testing/test-gateway.ts'
 import { until } from '../testing/until.ts'
 
@@ -23,25 +23,6 @@ type Coding = keyof typeof decoders
 /** Text that compresses well and never repeats exactly. */
 const text = Buffer.from(Array.from({ length: 40_000 }, (_, i) => `line ${i}\n`).join(''))
 const small = text.subarray(0, 8_000)
-
-interface Served extends AsyncDisposable {
-  gateway: TestGateway
-  host: FakeHost
-}
-
-async function serve(listener: RequestListener, config: Record<string, object> = {}): Promise<Served> {
-  const host = await startFakeHost(listener)
-  const gateway = await startTestGateway(config)
-  gateway.hosts.add('one', host.origin)
-  return {
-    gateway,
-    host,
-    async [Symbol.asyncDispose]() {
-      await gateway[Symbol.asyncDispose]()
-      await host[Symbol.asyncDispose]()
-    },
-  }
-}
 
 const all = { sites: { 'app.test': { compress: 'all' } } }
 
@@ -62,7 +43,7 @@ const bodies = { '/small': small, '/long': text, '/chunked': text }
 describe('an answer of a program', () => {
   for (const coding of Object.keys(decoders) as Coding[]) {
     test(`is compressed with ${coding} for who accepts that, and decodes to the same bytes`, async () => {
-      await using served = await serve(answerText)
+      await using served = await serveSite(answerText)
       const { gateway } = served
       await using client = await connectHttp2(gateway.httpsPort, 'app.test')
       for (const [path, whole] of Object.entries(bodies)) {
@@ -85,7 +66,7 @@ describe('an answer of a program', () => {
   }
 
   test('takes the coding that the client likes best, and ours among equals', async () => {
-    await using served = await serve(answerText)
+    await using served = await serveSite(answerText)
     const codingFor = async (accepted: string) => {
       const headers = { 'Accept-Encoding': accepted }
       const answer = await askBytes({ port: served.gateway.httpsPort, host: 'app.test', path: '/small', headers })
@@ -117,7 +98,7 @@ describe('an answer of a program', () => {
   for (const [what, { fields, status = 200, path = '/', method = 'GET' }] of Object.entries(untouched)) {
     test(`stays as it is: ${what}`, async () => {
       const body = path === '/tiny' ? small.subarray(0, 100) : small
-      await using served = await serve(
+      await using served = await serveSite(
         (_, response) =>
           void response.writeHead(status, { ...fields, ETag: '"v1"', 'Content-Length': body.length }).end(body),
         all,
@@ -139,7 +120,7 @@ describe('an answer of a program', () => {
   }
 
   test('stays as it is for HTTP/1.0, where nobody asks for it, where the site or the configuration says no', async () => {
-    await using served = await serve(answerText)
+    await using served = await serveSite(answerText)
     const { gateway } = served
     await using old = converse(await connectTls(gateway.httpsPort, 'app.test'))
     old.say('GET /small HTTP/1.0\r\nHost: app.test\r\nAccept-Encoding: gzip\r\n\r\n')
@@ -153,7 +134,7 @@ describe('an answer of a program', () => {
       { sites: { 'app.test': { compress: 'off' } } },
     ]
     for (const config of off) {
-      await using other = await serve(answerText, config)
+      await using other = await serveSite(answerText, config)
       const headers = { 'Accept-Encoding': 'gzip' }
       const whole = await askBytes({ port: other.gateway.httpsPort, host: 'app.test', path: '/long', headers })
       assert.ok(whole.headers['content-encoding'] === undefined && whole.body.equals(text))
@@ -165,7 +146,7 @@ describe('an answer of a program', () => {
     const headers = { 'Accept-Encoding': 'gzip', Cookie: 'session=1' }
     const codings = []
     for (const config of [{}, all]) {
-      await using served = await serve(listener, config)
+      await using served = await serveSite(listener, config)
       const { headers: got } = await askBytes({ port: served.gateway.httpsPort, host: 'app.test', headers })
       codings.push(got['content-encoding'])
     }
@@ -178,7 +159,7 @@ describe('an answer of a program', () => {
       response.setHeader('Content-Type', 'text/html').write('the first part')
       responses.push(response)
     }
-    await using served = await serve(listener, all)
+    await using served = await serveSite(listener, all)
     await using client = await connectHttp2(served.gateway.httpsPort, 'app.test')
     const stream = beginHttp2(client, { host: 'app.test', headers: { 'accept-encoding': 'gzip' } })
     const request = https.get({
@@ -206,7 +187,7 @@ describe('an answer of a program', () => {
       response.setHeader('Content-Type', 'text/css').write('begun')
       cut = response
     }
-    await using served = await serve(listener, { ...all, compression: { concurrentMax: 1 } })
+    await using served = await serveSite(listener, { ...all, compression: { concurrentMax: 1 } })
     const { gateway } = served
     const headers = { 'Accept-Encoding': 'gzip' }
     const isCompressed = async () => {
@@ -251,7 +232,9 @@ describe('an answer of a program', () => {
       state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0
       noise[i] = 0x20 + ((state >>> 16) % 64)
     }
-    await using served = await serve((_, response) => void response.setHeader('Content-Type', 'text/css').end(noise))
+    await using served = await serveSite(
+      (_, response) => void response.setHeader('Content-Type', 'text/css').end(noise),
+    )
     await using client = await connectHttp2(served.gateway.httpsPort, 'app.test')
     const stream = beginHttp2(client, { host: 'app.test', headers: { 'accept-encoding': 'gzip' } })
     const parts: Buffer[] = []

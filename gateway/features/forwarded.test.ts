@@ -4,7 +4,8 @@ import { describe, test } from 'node:test'
 import { ask, type ClientAnswer } from '../testing/client.ts'
 import { type FakeHost, startFakeHost } from '../testing/fake-host.ts'
 import { askHttp2, connectHttp2 } from '../testing/http2-client.ts'
-import { startTestGateway, type TestGateway } from '../testing/test-gateway.ts'
+import { type ServedSite, serveSite } from '../testing/served-site.ts'
+import { startTestGateway } from '../testing/test-gateway.ts'
 
 const tellers = ['x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host', 'forwarded', 'x-real-ip'] as const
 type Told = Partial<Record<(typeof tellers)[number], string>>
@@ -23,24 +24,8 @@ const claims = {
   Via: '1.1 elsewhere',
 }
 
-interface Served extends AsyncDisposable {
-  gateway: TestGateway
-  host: FakeHost
-}
-
-async function serve(config: Record<string, object>): Promise<Served> {
-  const host = await startFakeHost((request, response) => void request.pipe(response))
-  const gateway = await startTestGateway(config)
-  gateway.hosts.add('one', host.origin)
-  return {
-    gateway,
-    host,
-    async [Symbol.asyncDispose]() {
-      await gateway[Symbol.asyncDispose]()
-      await host[Symbol.asyncDispose]()
-    },
-  }
-}
+const serve = (config: Record<string, object>): Promise<ServedSite> =>
+  serveSite((request, response) => void request.pipe(response), config)
 
 /** The last request's fields by lower-case name; repeated ones joined by ` | `. */
 function fieldsOf(host: FakeHost): Map<string, string> {
@@ -68,7 +53,7 @@ const truth: Told = {
 }
 
 /** Asks over both protocols, and lets `look` see what each request brought. */
-async function eachProtocol({ gateway }: Served, headers: Record<string, string>, look: () => void): Promise<void> {
+async function eachProtocol({ gateway }: ServedSite, headers: Record<string, string>, look: () => void): Promise<void> {
   await ask({ port: gateway.httpsPort, host: 'app.test', headers })
   look()
   await using client = await connectHttp2(gateway.httpsPort, 'app.test')

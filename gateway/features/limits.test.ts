@@ -3,38 +3,21 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { connectTls } from '../testing/client.ts'
 import { type Conversation, connectPlain, converse } from '../testing/conversation.ts'
-import { type FakeHost, startFakeHost } from '../testing/fake-host.ts'
 import { askHttp2, connectHttp2 } from '../testing/http2-client.ts'
-import { startTestGateway, type TestGateway } from '../testing/test-gateway.ts'
+import { type ServedSite, serveSite } from '../testing/served-site.ts'
 import { until } from '../testing/until.ts'
 
 const request = 'GET / HTTP/1.1\r\nHost: app.test\r\n\r\n'
 const answered = /^HTTP\/1.1 200 .*\r\n\r\nok$/s
 
-interface Served extends AsyncDisposable {
-  gateway: TestGateway
-  host: FakeHost
-}
+const serve = (config: Record<string, object>): Promise<ServedSite> =>
+  serveSite((request, response) => void request.resume().on('end', () => response.end('ok')), config)
 
-async function serve(config: Record<string, object>): Promise<Served> {
-  const host = await startFakeHost((request, response) => void request.resume().on('end', () => response.end('ok')))
-  const gateway = await startTestGateway(config)
-  gateway.hosts.add('one', host.origin)
-  return {
-    gateway,
-    host,
-    async [Symbol.asyncDispose]() {
-      await gateway[Symbol.asyncDispose]()
-      await host[Symbol.asyncDispose]()
-    },
-  }
-}
-
-const open = async ({ gateway }: Served, localAddress = '127.0.0.1'): Promise<Conversation> =>
+const open = async ({ gateway }: ServedSite, localAddress = '127.0.0.1'): Promise<Conversation> =>
   converse(await connectTls(gateway.httpsPort, 'app.test', { localAddress } as never))
 
 /** Whether the gateway takes a connection from the address. */
-async function isTaken(served: Served, localAddress = '127.0.0.1'): Promise<boolean> {
+async function isTaken(served: ServedSite, localAddress = '127.0.0.1'): Promise<boolean> {
   try {
     await using talk = await open(served, localAddress)
     talk.say(request)

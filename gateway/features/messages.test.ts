@@ -4,29 +4,9 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import { describe, test } from 'node:test'
 import { ask, connectTls } from '../testing/client.ts'
 import { converse } from '../testing/conversation.ts'
-import { type FakeHost, startFakeHost } from '../testing/fake-host.ts'
 import { askHttp2, beginHttp2, connectHttp2 } from '../testing/http2-client.ts'
-import { startTestGateway, type TestGateway } from '../testing/test-gateway.ts'
+import { type ServedSite, serveSite } from '../testing/served-site.ts'
 import { until } from '../testing/until.ts'
-
-interface Served extends AsyncDisposable {
-  gateway: TestGateway
-  host: FakeHost
-}
-
-async function serve(listener: RequestListener, config: Record<string, object> = {}): Promise<Served> {
-  const host = await startFakeHost(listener)
-  const gateway = await startTestGateway(config)
-  gateway.hosts.add('one', host.origin)
-  return {
-    gateway,
-    host,
-    async [Symbol.asyncDispose]() {
-      await gateway[Symbol.asyncDispose]()
-      await host[Symbol.asyncDispose]()
-    },
-  }
-}
 
 /** Says what came: framing, body, trailers. */
 function report(request: IncomingMessage, response: ServerResponse): void {
@@ -40,11 +20,11 @@ function report(request: IncomingMessage, response: ServerResponse): void {
   })
 }
 
-const raw = async ({ gateway }: Served) => converse(await connectTls(gateway.httpsPort, 'app.test'))
+const raw = async ({ gateway }: ServedSite) => converse(await connectTls(gateway.httpsPort, 'app.test'))
 
 describe('a request over HTTP/2', () => {
   test('of unknown length goes to the host in chunks, of known length with its length, without body as neither', async () => {
-    await using served = await serve(report)
+    await using served = await serveSite(report)
     await using client = await connectHttp2(served.gateway.httpsPort, 'app.test')
     const streamed = beginHttp2(client, { host: 'app.test', method: 'POST', body: '' })
     const parts: Buffer[] = []
@@ -78,7 +58,7 @@ describe('a request over HTTP/2', () => {
   })
 
   test('carries trailers to the host, and those of the answer back', async () => {
-    await using served = await serve((request, response) => {
+    await using served = await serveSite((request, response) => {
       request.resume().on('end', () => {
         response.writeHead(200, { Trailer: 'X-Sum' })
         response.write(JSON.stringify(request.trailers))
@@ -94,7 +74,7 @@ describe('a request over HTTP/2', () => {
   })
 
   test('hears 103 before the answer, and 100 before its body', async () => {
-    await using served = await serve((request, response) => {
+    await using served = await serveSite((request, response) => {
       response.writeEarlyHints({ link: '</style.css>; rel=preload' })
       request.resume().on('end', () => response.end('done'))
     })
@@ -127,7 +107,7 @@ describe('a request over HTTP/2', () => {
   })
 
   test('with HEAD gets the head alone', async () => {
-    await using served = await serve((_, response) => void response.setHeader('Content-Length', '7').end('content'))
+    await using served = await serveSite((_, response) => void response.setHeader('Content-Length', '7').end('content'))
     await using client = await connectHttp2(served.gateway.httpsPort, 'app.test')
     const answer = await askHttp2(client, { host: 'app.test', method: 'HEAD' })
     assert.deepEqual([answer.status, answer.headers['content-length'], answer.body.length], [200, '7', 0])
@@ -136,7 +116,7 @@ describe('a request over HTTP/2', () => {
 
 describe('a range', () => {
   test('is asked of the host and passed back as it is, over both protocols', async () => {
-    await using served = await serve((request, response) => {
+    await using served = await serveSite((request, response) => {
       assert.equal(request.headers.range, 'bytes=2-4')
       assert.equal(request.headers['if-range'], '"v1"')
       response
@@ -163,7 +143,7 @@ describe('a client that speaks HTTP/1.0', () => {
   }
 
   test('keeps its connection where it asks for that and the length is known', async () => {
-    await using served = await serve(listener)
+    await using served = await serveSite(listener)
     await using talk = await raw(served)
     for (let turn = 0; turn < 3; turn++) {
       talk.forget()
@@ -176,7 +156,7 @@ describe('a client that speaks HTTP/1.0', () => {
   })
 
   test('gets an answer of unknown length until its connection closes, without chunks', async () => {
-    await using served = await serve(listener)
+    await using served = await serveSite(listener)
     await using talk = await raw(served)
     talk.say('GET /chunked HTTP/1.0\r\nHost: app.test\r\nConnection: keep-alive\r\n\r\n')
     const text = await talk.end()
@@ -186,7 +166,7 @@ describe('a client that speaks HTTP/1.0', () => {
   })
 
   test('hears no informational answers', async () => {
-    await using served = await serve(listener)
+    await using served = await serveSite(listener)
     await using talk = await raw(served)
     talk.say('GET /hint HTTP/1.0\r\nHost: app.test\r\n\r\n')
     assert.match(await talk.end(), /^HTTP\/1\.[01] 200 OK\r\n/)
@@ -195,7 +175,7 @@ describe('a client that speaks HTTP/1.0', () => {
 
 describe('a client that speaks HTTP/1.1', () => {
   test('may send its requests all at once, and gets the answers in their order', async () => {
-    await using served = await serve((request, response) => {
+    await using served = await serveSite((request, response) => {
       const delayMs = request.url?.endsWith('/1') ? 60 : 1
       request.resume().on('end', () => void setTimeout(() => response.end(`<${request.url?.slice(-1)}>`), delayMs))
     })
@@ -210,7 +190,7 @@ describe('a client that speaks HTTP/1.1', () => {
   })
 
   test('gets 100 before it sends a large body, and once only', async () => {
-    await using served = await serve(report)
+    await using served = await serveSite(report)
     await using talk = await raw(served)
     const head = 'POST / HTTP/1.1\r\nHost: app.test\r\nExpect: 100-continue\r\nContent-Length: 100000\r\n\r\n'
     talk.say(head)
@@ -220,7 +200,7 @@ describe('a client that speaks HTTP/1.1', () => {
   })
 
   test('gets the final answer in place of 100 when its request is refused', async () => {
-    await using served = await serve(report)
+    await using served = await serveSite(report)
     await using talk = await raw(served)
     talk.say('POST / HTTP/1.1\r\nHost: elsewhere.test\r\nExpect: 100-continue\r\nContent-Length: 100000\r\n\r\n')
     await talk.hear(/^HTTP\/1.1 4\d\d /)
@@ -229,7 +209,7 @@ describe('a client that speaks HTTP/1.1', () => {
   })
 
   test('gets an answer that comes before the whole body, and then the connection ends', async () => {
-    await using served = await serve((_, response) => void response.writeHead(413).end('too much'))
+    await using served = await serveSite((_, response) => void response.writeHead(413).end('too much'))
     await using talk = await raw(served)
     talk.say('POST / HTTP/1.1\r\nHost: app.test\r\nContent-Length: 10000000\r\n\r\n')
     talk.say(Buffer.alloc(200_000))

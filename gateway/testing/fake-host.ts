@@ -1,5 +1,6 @@
 import http, { type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http'
 import net, { type AddressInfo, type Socket } from 'node:net'
+import { listenKillably } from './killable.ts'
 
 /** A compute host for tests on a real socket. `kill` closes it with all connections; `revive` listens on the same port again. */
 export interface FakeHost extends AsyncDisposable {
@@ -15,36 +16,13 @@ export interface FakeHost extends AsyncDisposable {
 /** Starts a host that answers with `listener`; probes (`/healthz`) are answered 200 by themselves. */
 export async function startFakeHost(listener: RequestListener): Promise<FakeHost> {
   const seen: FakeHost['seen'] = []
-  const sockets = new Set<Socket>()
   const server = http.createServer((request: IncomingMessage, response: ServerResponse) => {
     if (request.url === '/healthz') return void response.end('ok')
     seen.push({ method: request.method ?? '', url: request.url ?? '', rawHeaders: request.rawHeaders })
     listener(request, response)
   })
-  server.on('connection', (socket) => {
-    sockets.add(socket)
-    socket.once('close', () => sockets.delete(socket))
-  })
-  const listen = (port: number): Promise<void> =>
-    new Promise((resolve) => void server.listen(port, '127.0.0.1', () => resolve()))
-  const kill = async (): Promise<void> => {
-    if (!server.listening) return
-    const closed = new Promise((resolve) => server.close(resolve))
-    // Not resetAndDestroy(): on a socket that is shutting down it never closes the handle (Node 24.21), and the process spins.
-    for (const socket of sockets) socket.destroy()
-    await closed
-  }
-  await listen(0)
-  const { port } = server.address() as AddressInfo
-  return {
-    origin: `http://127.0.0.1:${port}`,
-    port,
-    seen,
-    server,
-    kill,
-    revive: () => listen(port),
-    [Symbol.asyncDispose]: kill,
-  }
+  const { port, kill, revive } = await listenKillably(server)
+  return { origin: `http://127.0.0.1:${port}`, port, seen, server, kill, revive, [Symbol.asyncDispose]: kill }
 }
 
 /** Starts a host that speaks raw bytes: `answer` gets the socket once the first bytes of a request have come. */

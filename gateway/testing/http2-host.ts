@@ -1,7 +1,7 @@
 import http2, { type Http2SecureServer, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2'
-import type { AddressInfo } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import type { SiteCertificate } from '../ports.ts'
+import { listenKillably } from './killable.ts'
 import { selfSigned } from './self-signed.ts'
 
 let certificate: SiteCertificate | undefined
@@ -31,14 +31,12 @@ export async function startHttp2Host(
 ): Promise<FakeHttp2Host> {
   const { certificatePem, keyPem } = hostCertificate()
   const server = http2.createSecureServer({ cert: certificatePem, key: keyPem, allowHTTP1: true, ...options })
-  const sockets = new Set<TLSSocket>()
   const seen: IncomingHttpHeaders[] = []
   const connections = { h2: 0, http1: 0, resumed: 0 }
   server.on('secureConnection', (socket: TLSSocket) => {
-    sockets.add(socket)
     connections[socket.alpnProtocol === 'h2' ? 'h2' : 'http1']++
     if (socket.isSessionReused()) connections.resumed++
-    socket.once('close', () => sockets.delete(socket)).on('error', () => {})
+    socket.on('error', () => {})
   })
   server.on('sessionError', () => {})
   server.on('stream', (stream, headers) => {
@@ -50,23 +48,14 @@ export async function startHttp2Host(
     seen.push(headers)
     answer(stream, headers)
   })
-  const listen = (port: number): Promise<void> =>
-    new Promise((resolve) => void server.listen(port, '127.0.0.1', () => resolve()))
-  const kill = async (): Promise<void> => {
-    if (!server.listening) return
-    const closed = new Promise((resolve) => server.close(resolve))
-    for (const socket of sockets) socket.destroy()
-    await closed
-  }
-  await listen(0)
-  const { port } = server.address() as AddressInfo
+  const { port, kill, revive } = await listenKillably(server)
   return {
     origin: `https://127.0.0.1:${port}`,
     server,
     connections,
     seen,
     kill,
-    revive: () => listen(port),
+    revive,
     [Symbol.asyncDispose]: kill,
   }
 }
