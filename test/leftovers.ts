@@ -2,8 +2,8 @@
  * Looks for what a run may have left on the machine: processes that came from this checkout, mounts inside it, network devices
  * with our names, temporary folders. Run directly it prints them and ends with 1 when there are any.
  */
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
+import { link, namesIn, read } from './machine-files.ts'
 
 const root = new URL('..', import.meta.url).pathname
 
@@ -44,7 +44,11 @@ function ourProcesses(): { pid: number; command: string }[] {
 /** Ours is what runs a program or a script of this checkout, or was started inside its state folder. */
 function belongsToUs(pid: number, command: string): boolean {
   if (command.includes(`${root}.lastmile/`) && /uml|bwrap|pebble|agent|zygote/.test(command)) return true
-  if (command.includes(`${root}cli/main.ts`) || command.includes(`${root}node_modules/@foundry-rs`)) return true
+  // The gateway's workers show a title in place of their command; what tells is the Node they run on, or where they were started.
+  if (command.startsWith('lastmile '))
+    return link(`/proc/${pid}/exe`).startsWith(root) || `${link(`/proc/${pid}/cwd`)}/`.startsWith(root)
+  if (['cli/', 'gateway/', 'test/bench/'].some((folder) => command.includes(`${root}${folder}`))) return true
+  if (command.includes(`${root}node_modules/@foundry-rs`)) return true
   return link(`/proc/${pid}/cwd`).startsWith(`${root}.lastmile`)
 }
 
@@ -62,30 +66,6 @@ function mountsInside(): string[] {
     .split('\n')
     .map((line) => line.split(' ')[1] ?? '')
     .filter((path) => path.startsWith(root))
-}
-
-function namesIn(folder: string): string[] {
-  try {
-    return readdirSync(folder)
-  } catch {
-    return []
-  }
-}
-
-function read(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch {
-    return ''
-  }
-}
-
-function link(path: string): string {
-  try {
-    return readlinkSync(path)
-  } catch {
-    return ''
-  }
 }
 
 if (import.meta.main) {

@@ -115,13 +115,6 @@ export class HostPool {
     if (this.size === 0) this.#onEmpty()
   }
 
-  /** Ends idle connections now, the others with their exchange. */
-  close(): void {
-    this.#closed = true
-    for (const connection of this.#idle.splice(0)) connection.destroy()
-    this.#tls?.close()
-  }
-
   destroy(): void {
     this.#closed = true
     for (const connection of [...this.#all]) connection.destroy()

@@ -1,6 +1,5 @@
 import type { TLSSocket } from 'node:tls'
 import type { TimingWheel } from '../../core/timing-wheel.ts'
-import { ErrorCode } from '../http2/error-code.ts'
 import { type HostAddress, serveHttp1 } from './connect-host.ts'
 import type { ConnectionNeeds, HostPool } from './host-pool.ts'
 import type { AnswerSink, HostFailure, HostStream } from './host-stream.ts'
@@ -82,10 +81,6 @@ export class TlsOrigin implements DialOwner, Http2HostOwner, WaitingRoom {
       this.#dialMore()
     }
     return stream
-  }
-
-  close(): void {
-    for (const host of [...this.#hosts]) if (host.open === 0) host.close(ErrorCode.none)
   }
 
   destroy(): void {

@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
+import { link, namesIn, read } from '../../machine-files.ts'
 
 const pageBytes = 4_096
 
@@ -56,28 +57,4 @@ function parentOf(pid: number): number | undefined {
   const text = read(`/proc/${pid}/stat`)
   const parent = Number(text.slice(text.lastIndexOf(')') + 2).split(' ')[1])
   return Number.isInteger(parent) ? parent : undefined
-}
-
-function namesIn(folder: string): string[] {
-  try {
-    return readdirSync(folder)
-  } catch {
-    return []
-  }
-}
-
-function read(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch {
-    return ''
-  }
-}
-
-function link(path: string): string {
-  try {
-    return readlinkSync(path)
-  } catch {
-    return ''
-  }
 }
